@@ -1,0 +1,48 @@
+# The front door. `make demo` and `make test` do all their own set-up; the rest assume `make venv` once.
+PYTHON ?= python3
+VENV   := .venv
+BIN    := $(VENV)/bin
+STAMP  := $(VENV)/.installed
+DEMO   := build/demo
+
+.PHONY: demo test test-system test-slow test-gpu check protos bench docs-check venv clean
+
+venv: $(STAMP)
+$(STAMP): pyproject.toml constraints.txt
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[export,loadtest,dev]'
+	touch $@
+
+demo: $(STAMP)            ## train, export, gate, serve, rank and load-test; ends in a summary
+	$(BIN)/python -m examples.demo --out $(DEMO)
+
+check: $(STAMP)           ## lint and types
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+test: check               ## everything that needs pip only
+	$(BIN)/pytest -m "not slow and not gpu and not system"
+
+test-system: $(STAMP)     ## what needs Debian's tools
+	$(BIN)/pytest -m "system and not slow"
+
+test-slow: $(STAMP)       ## minutes each
+	$(BIN)/pytest -m slow
+
+test-gpu: $(STAMP)        ## needs onnxruntime-gpu and a device
+	$(BIN)/pytest -m gpu
+
+protos:                   ## regenerate podium/v1 with the oldest supported generator (6.31 gencode)
+	$(PYTHON) -m venv build/protoc
+	build/protoc/bin/pip install --quiet 'grpcio-tools==1.75.1' 'googleapis-common-protos>=1.66'
+	build/protoc/bin/python protos/generate.py .
+
+bench: $(STAMP)           ## raw ONNX Runtime beside Podium, one core, interleaved; prints the table of docs/measuring.md
+	$(BIN)/python -m benchmarks.bench
+
+docs-check: $(STAMP)      ## re-run the cheap figures of the docs; fail on a ratio off by more than 25 %
+	$(BIN)/python -m benchmarks.docs_check
+
+clean:
+	rm -rf build $(VENV)

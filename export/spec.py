@@ -1,0 +1,194 @@
+"""What a user writes to export a ranker: two functions, their inputs, and requests to judge them by.
+
+The split into `context` and `score` is what makes *context once* hold by construction: Podium, not the user,
+gathers each candidate's context row between the two, so nothing of the context can be computed per candidate.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from protos.manifest import NAME_PATTERN, DTypeName, NonFinitePolicy, Role
+
+Array = NDArray[Any]
+State = Mapping[str, Any]
+"""Named torch tensors [R, ...]."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class InputSpec:
+    """One tensor of the graph. Made by `context`, `candidate`, `candidate_id` or `prior`, below."""
+
+    name: str
+    role: Role
+    dtype: DTypeName
+    shape: tuple[int | str, ...]
+    vocab: str | None = None
+    length: str | None = None
+    columns: tuple[str, ...] = ()
+    accepts: tuple[DTypeName, ...] = ()
+    non_finite: NonFinitePolicy = "invalid_request"
+    when_absent: float | None = None
+
+
+def context(
+    name: str,
+    dtype: DTypeName,
+    *axes: int | str,
+    vocab: str | None = None,
+    length: str | None = None,
+    non_finite: NonFinitePolicy = "invalid_request",
+) -> InputSpec:
+    """A tensor sent once per request; the graph sees [R, *axes].
+
+    A named axis is ragged: a request sends what it has, up to the axis' maximum, and Podium pads on the right.
+
+    Args:
+        name: the keyword of `ExportSpec.context` that receives it.
+        dtype: of the graph's input.
+        axes: sizes after the batch axis; a name must be a key of `ExportSpec.axes`.
+        vocab: the caller sends ids of this vocabulary; the graph sees embedding rows.
+        length: also pass the valid length along the first of `axes` under this keyword, int64 [R].
+        non_finite: what NaN or infinity means here.
+    """
+    return InputSpec(
+        name=name,
+        role="context",
+        dtype=dtype,
+        shape=("R", *axes),
+        vocab=vocab,
+        length=length,
+        non_finite=non_finite,
+    )
+
+
+def candidate(
+    name: str,
+    dtype: DTypeName,
+    *axes: int,
+    columns: Sequence[str] = (),
+    non_finite: NonFinitePolicy = "invalid_request",
+) -> InputSpec:
+    """A feature tensor of the candidates; the graph sees [N, *axes].
+
+    Args:
+        name: the keyword of `ExportSpec.score` that receives it.
+        dtype: of the graph's input.
+        axes: fixed sizes after the candidate axis; () is one value per candidate.
+        columns: names of the columns, for people.
+        non_finite: what NaN or infinity means: `invalid_candidate` leaves only that candidate unscored.
+    """
+    return InputSpec(
+        name=name, role="candidate", dtype=dtype, shape=("N", *axes), columns=tuple(columns), non_finite=non_finite
+    )
+
+
+def candidate_id(name: str, *, vocab: str) -> InputSpec:
+    """The candidates' ids: the caller sends ids of `vocab`, the graph sees embedding rows, int64 [N]."""
+    return InputSpec(name=name, role="candidate_id", dtype="int64", shape=("N",), vocab=vocab)
+
+
+def prior(name: str, *, when_absent: float) -> InputSpec:
+    """The score the caller came with, float32 [N]; `when_absent` stands in when a request has none."""
+    return InputSpec(name=name, role="prior_score", dtype="float32", shape=("N",), when_absent=when_absent)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class VocabSpec:
+    """Caller's ids in embedding-row order.
+
+    Attributes:
+        keys: int64 or str array [rows]; entry i is the id of row i. The entry at `unknown_row` is not an id.
+        unknown: an id outside the vocabulary takes `unknown_row` ("row") or invalidates the request ("invalid").
+    """
+
+    keys: Array
+    unknown: Literal["row", "invalid"] = "row"
+    unknown_row: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ExampleRequest:
+    """One request as a caller would send it: caller's ids, unpadded, no batch axis.
+
+    Attributes:
+        context: name -> array without the batch axis.
+        candidates: name -> array [N, ...] for every `candidate` and `candidate_id` input.
+        prior_scores: float32 [N], higher is better; None = the order given is the prior.
+        labels: graded relevance, float32 [N]; None = unlabelled (agreement gates only).
+    """
+
+    context: Mapping[str, Array]
+    candidates: Mapping[str, Array]
+    prior_scores: Array | None = None
+    labels: Array | None = None
+
+    @property
+    def count(self) -> int:
+        """Number of candidates."""
+        return len(next(iter(self.candidates.values())))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ExportSpec:
+    """A ranker, ready to become a bundle.
+
+    Attributes:
+        name: the model's name, `[a-z][a-z0-9_-]{0,62}`.
+        context: `fn(**context_inputs) -> {state: tensor [R, ...]}`; computed once per request.
+        score: `fn(state, **candidate_inputs) -> {head: tensor [N]}`, where every state tensor has been gathered
+            to [N, ...] (its row for that candidate).
+        inputs: made with `context`, `candidate`, `candidate_id`, `prior`.
+        requests: labelled requests, the evaluation set; written into the bundle as its request set.
+        calibration: requests that set the int8 ranges; must be disjoint from `requests` (training data, say).
+        heads: head -> weight in the combined score.
+        axes: maxima of named context axes, e.g. {"L": 50}.
+        vocabs: vocabularies by name.
+        unlabelled: more requests for the agreement gate, which wants at least 1,000.
+        candidates_max: most candidates in one request.
+        budget_ms: what the model promises at p99.
+        seed, data: provenance, kept in the manifest.
+    """
+
+    name: str
+    context: Callable[..., State]
+    score: Callable[..., Mapping[str, Any]]
+    inputs: Sequence[InputSpec]
+    requests: Sequence[ExampleRequest]
+    calibration: Sequence[ExampleRequest]
+    heads: Mapping[str, float] = field(default_factory=lambda: {"score": 1.0})
+    axes: Mapping[str, int] = field(default_factory=dict)
+    vocabs: Mapping[str, VocabSpec] = field(default_factory=dict)
+    unlabelled: Sequence[ExampleRequest] = ()
+    candidates_max: int = 4096
+    budget_ms: float = 25.0
+    seed: int = 0
+    data: Mapping[str, str] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        if not NAME_PATTERN.fullmatch(self.name):
+            raise ValueError(f"ExportSpec.name {self.name!r} does not match {NAME_PATTERN.pattern}")
+        names = [entry.name for entry in self.inputs] + [e.length for e in self.inputs if e.length]
+        if len(set(names)) != len(names):
+            raise ValueError(f"ExportSpec.inputs repeats a name: {sorted(names)}")
+        if not any(entry.role in ("candidate", "candidate_id") for entry in self.inputs):
+            raise ValueError("ExportSpec.inputs has no candidate input")
+        if not self.requests:
+            raise ValueError("ExportSpec.requests is empty: the gates need requests to judge the model by")
+        if not self.calibration:
+            raise ValueError("ExportSpec.calibration is empty: int8 needs requests to set its ranges by")
+        for entry in self.inputs:
+            if entry.vocab is not None and entry.vocab not in self.vocabs:
+                raise ValueError(f"input {entry.name!r} names vocab {entry.vocab!r}, which ExportSpec.vocabs lacks")
+            for axis in entry.shape[1:]:
+                if isinstance(axis, str) and axis not in self.axes:
+                    raise ValueError(f"input {entry.name!r} names axis {axis!r}, which ExportSpec.axes lacks")
+
+    def renamed(self, name: str) -> ExportSpec:
+        """The same ranker under another name."""
+        return replace(self, name=name)

@@ -1,0 +1,1 @@
+"""The product: wire -> admission -> batch -> engine -> split -> reply."""
