@@ -1,6 +1,6 @@
 """Generate podium/v1 from protos/. Run by `make protos` and by the test that the stubs are fresh.
 
-    python protos/generate.py OUT
+python protos/generate.py OUT
 """
 
 from __future__ import annotations

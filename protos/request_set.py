@@ -10,6 +10,7 @@ Messages are bytes here: a load generator must be able to replay them without de
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -60,7 +61,7 @@ def read_labels(path: Path) -> list[NDArray[np.float32]]:
     """Read the label arrays of a request set, one [N] float32 per request."""
     with np.load(path, allow_pickle=False) as file:
         labels, offsets = file["labels"], file["offsets"]
-    return [labels[a:b] for a, b in zip(offsets[:-1], offsets[1:], strict=True)]
+    return [labels[a:b] for a, b in pairwise(offsets)]
 
 
 def _varint(value: int) -> bytes:

@@ -41,8 +41,8 @@ def to_message(name: str, array: NDArray[Any]) -> pb.Tensor:
     Raises:
         ValueError: the array's dtype has no name on the wire.
     """
-    dtype = array.dtype.name
-    if dtype not in NUMPY:
-        raise ValueError(f"tensor {name!r}: dtype {dtype} cannot be sent; use one of {', '.join(NUMPY)}")
-    data = np.ascontiguousarray(array, dtype=NUMPY[dtype]).tobytes()
-    return pb.Tensor(name=name, dtype=WIRE[dtype], shape=array.shape, data=data)  # type: ignore[arg-type]
+    for dtype, wire in WIRE.items():
+        if array.dtype == NUMPY[dtype]:
+            data = np.ascontiguousarray(array, dtype=NUMPY[dtype]).tobytes()
+            return pb.Tensor(name=name, dtype=pb.DType.Name(wire), shape=array.shape, data=data)
+    raise ValueError(f"tensor {name!r}: dtype {array.dtype} cannot be sent; use one of {', '.join(NUMPY)}")

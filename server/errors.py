@@ -1,8 +1,8 @@
 """Every way the server says no. One table: reason -> kind, gRPC code, retry.
 
 A reason is at once `ErrorInfo.reason` on the wire, a metric label and a log field: three views, one word.
-Codes follow the canonical meanings of google.rpc.Code; overload is RESOURCE_EXHAUSTED rather than UNAVAILABLE,
-so that outlier detection reads "busy", not "broken".
+Codes follow the canonical meanings of google.rpc.Code; overload is RESOURCE_EXHAUSTED, not UNAVAILABLE, so
+that outlier detection reads "busy", not "broken".
 """
 
 from __future__ import annotations
@@ -124,7 +124,7 @@ class Refusal:
     message: str
     field: str = ""
     retry_after_ms: int | None = None
-    
+
 
 class Refused(Exception):
     """A refusal crossing into a caller that waits; in the core a refusal is a returned value."""

@@ -1,0 +1,1 @@
+"""Runs batches on an execution provider: bundle -> layout -> tensors -> engine."""

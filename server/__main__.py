@@ -1,0 +1,5 @@
+"""`python -m server`."""
+
+from server.app import main
+
+raise SystemExit(main())

@@ -1,0 +1,242 @@
+"""Composition root: reads argv, environment and files, builds the parts, wires them, drains in order."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import gc
+import os
+import signal
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import uvloop
+from prometheus_client import CollectorRegistry
+
+from server import logs
+from server.config import Config, ConfigError, load
+from server.core.scheduler import Limits as SchedulerLimits
+from server.core.scheduler import Scheduler
+from server.dispatcher import Dispatcher, clock_ns
+from server.loader import Loader, find_versions
+from server.machine import intra_op_threads, usable_cores
+from server.metrics import Metrics
+from server.ops_http import OpsServer
+from server.ranking import Ranking
+from server.service import Health, RankerService, build_server
+
+SWITCH_INTERVAL_S = 0.0005
+"""Python's default of 5 ms lets a busy thread hold up the event loop for a fifth of a 25 ms budget."""
+LOOP_BEAT_S = 0.05
+EXIT_KILLED = 128 + signal.SIGTERM
+
+
+class StartError(Exception):
+    """The server cannot start. One sentence."""
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Serve until SIGTERM or SIGINT; exit code 0 after a clean drain, 1 with one sentence, 2 for usage."""
+    arguments = _parser().parse_args(argv)
+    try:
+        config = _configuration(arguments)
+        _check_start(config, arguments.models)
+    except (ConfigError, StartError) as error:
+        print(f"podium: {error}", file=sys.stderr)
+        return 1
+    sys.setswitchinterval(SWITCH_INTERVAL_S)
+    try:
+        uvloop.run(Server(config, arguments.models).serve())
+    except StartError as error:
+        print(f"podium: {error}", file=sys.stderr)
+        return 1
+    return 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="podium serve",
+        description="Serve every model of a folder over gRPC.",
+        epilog="example: podium serve --models build/demo/models --port 50051 --set batch.rows_max=1024",
+    )
+    parser.add_argument("--models", type=Path, default=Path("models"), help="folder of bundles, NAME/VERSION")
+    parser.add_argument("--config", type=Path, help="TOML file")
+    parser.add_argument("--host", help="address to listen on (listen.host; default 127.0.0.1)")
+    parser.add_argument("--port", type=int, help="gRPC port, 0 = any free one (listen.grpc_port)")
+    parser.add_argument("--ops-port", type=int, help="operations port, 0 = any free one (listen.ops_port)")
+    parser.add_argument("--engine", choices=["ort", "fake"], help="engine.kind")
+    parser.add_argument(
+        "--set", dest="sets", metavar="A.B=V", action="append", default=[], help="set one configuration key"
+    )
+    return parser
+
+
+def _configuration(arguments: argparse.Namespace) -> Config:
+    sets = list(arguments.sets)
+    for key, value in (
+        ("listen.host", arguments.host),
+        ("listen.grpc_port", arguments.port),
+        ("listen.ops_port", arguments.ops_port),
+        ("engine.kind", arguments.engine),
+    ):
+        if value is not None:
+            sets.append(f"{key}={value}" if isinstance(value, int) else f'{key}="{value}"')
+    try:
+        text = arguments.config.read_text() if arguments.config else ""
+    except OSError as error:
+        raise ConfigError(f"--config {arguments.config}: {error.strerror}") from error
+    return load(text, os.environ, sets)
+
+
+def _check_start(config: Config, models: Path) -> None:
+    if not find_versions(models):
+        raise StartError(f"no bundles in {models}: expected folders NAME/VERSION with a bundle.json")
+    if config.engine.kind == "ort":
+        from server.engine.ort import ProviderMissing, require_providers
+
+        try:
+            require_providers(config.engine.providers)
+        except ProviderMissing as error:
+            raise StartError(str(error)) from error
+
+
+class Server:
+    """One server process: built, loaded, served, drained."""
+
+    def __init__(self, config: Config, models: Path) -> None:
+        self._config = config
+        self._models = models
+        self._log = logs.configure(config.logs)
+        self._scheduler = Scheduler(
+            SchedulerLimits(
+                rows_max=config.batch.rows_max,
+                requests_max=config.batch.requests_max,
+                queue_max=config.admission.queue_max,
+                margin_ns=round(config.admission.margin_ms * 1e6),
+            ),
+            config.engine.executors,
+        )
+        self._metrics = Metrics(find_versions(models), _budgets_s(config))
+        self._dispatcher = Dispatcher(self._scheduler, config.engine.executors, self._metrics, self._log)
+        self._ranking = Ranking(self._dispatcher, self._metrics, config.limits, self._log)
+        self._health = Health()
+        self._stops = 0
+        self._stopped = asyncio.Event()
+
+    async def serve(self) -> None:
+        """Run until told to stop.
+
+        Raises:
+            StartError: a port is taken.
+        """
+        listen = self._config.listen
+        self._watch_signals()
+        registry = CollectorRegistry()
+        registry.register(self._metrics)
+        self._metrics.pull(self._dispatcher.snapshot, lambda: self._ranking.in_flight, self._versions)
+        server = build_server(RankerService(self._ranking), self._health, self._config.limits)
+        try:
+            port = server.add_insecure_port(f"{listen.host}:{listen.grpc_port}")
+        except RuntimeError as error:
+            raise StartError(f"listen.grpc_port: {listen.host}:{listen.grpc_port} is in use") from error
+        try:
+            ops = OpsServer(listen.host, listen.ops_port, registry, self._readiness)
+        except OSError as error:
+            raise StartError(f"listen.ops_port: {listen.host}:{listen.ops_port}: {error.strerror}") from error
+        ops.start()
+        await self._health.loading()
+        await server.start()
+        beat = asyncio.create_task(self._beat())
+        await self._load()
+        print(
+            f"podium: serving on {listen.host}:{port}, operations on http://{listen.host}:{ops.port}",
+            flush=True,
+        )
+        await self._stopped.wait()
+        await self._drain(server)
+        beat.cancel()
+        ops.close()
+
+    async def _load(self) -> None:
+        # In a thread: health and /livez answer meanwhile. Worst gap measured in docs/decisions.md.
+        loader = Loader(self._config, self._scheduler, self._log)
+        loaded = await asyncio.to_thread(loader.load, self._models)
+        self._dispatcher.start(loaded.runtimes)
+        self._ranking.catalog = loaded.catalog
+        await self._health.loaded(loaded.catalog)
+        # Everything alive now lives until the end: no reason for a collection to walk it again.
+        gc.collect()
+        gc.freeze()
+        self._metrics.watch_gc()
+        engine = self._config.engine
+        self._log.info(
+            "started",
+            ready=not loaded.catalog.missing(),
+            missing=loaded.catalog.missing(),
+            engine=engine.kind,
+            providers=engine.providers,
+            executors=engine.executors,
+            intra_op_threads=intra_op_threads(engine.intra_op_threads),
+            usable_cores=usable_cores(),
+        )
+
+    async def _drain(self, server: Any) -> None:
+        drain = self._config.drain
+        self._log.info("draining", lame_duck_s=drain.lame_duck_s, in_flight=self._ranking.in_flight)
+        await self._health.draining()
+        # Balancers need time to see it; until then whoever still comes is answered.
+        await asyncio.sleep(drain.lame_duck_s)
+        self._ranking.closing = True
+        await server.stop(drain.finish_s_max)
+        self._dispatcher.stop()
+        self._log.info("stopped")
+
+    def _watch_signals(self) -> None:
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, self._stop)
+
+    def _stop(self) -> None:
+        self._stops += 1
+        if self._stops > 1:
+            self._log.warning("stopped at once", in_flight=self._ranking.in_flight)
+            os._exit(EXIT_KILLED)  # a second signal means now; threads in a run cannot be asked
+        self._stopped.set()
+
+    async def _beat(self) -> None:
+        while True:
+            due_ns = clock_ns() + round(LOOP_BEAT_S * 1e9)
+            await asyncio.sleep(LOOP_BEAT_S)
+            self._metrics.loop_lag.observe(max(clock_ns() - due_ns, 0) / 1e9)
+
+    def _readiness(self) -> tuple[bool, str]:
+        catalog = self._ranking.catalog
+        if self._stops:
+            return False, "draining"
+        if catalog is None:
+            return False, "loading"
+        missing = catalog.missing()
+        return (False, f"no serving version: {', '.join(missing)}") if missing else (True, "ready")
+
+    def _versions(self) -> list[tuple[str, ...]]:
+        catalog = self._ranking.catalog
+        if catalog is None:
+            return []
+        rows: list[tuple[str, ...]] = [
+            (refused.model, str(refused.version), "", "refused") for refused in catalog.refused
+        ]
+        for served in catalog.served():
+            name, version = served.bundle.manifest.model, str(served.bundle.manifest.version)
+            rows += [(name, version, variant, "serving") for variant in served.lanes]
+            rows += [(name, version, variant, "refused") for variant in served.refused_variants]
+        return rows
+
+
+def _budgets_s(config: Config) -> list[float]:
+    models = config.models.named.values()
+    values = [
+        m for model in models for m in (model.budget_ms, model.budget_ms_critical, model.budget_ms_sheddable)
+    ]
+    return [value / 1e3 for value in values if value is not None]

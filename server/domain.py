@@ -1,0 +1,79 @@
+"""What travels between the hops: a validated request, and what a run gave it. Plain arrays, no wire."""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+Array = NDArray[Any]
+Scores = NDArray[np.float32]
+
+
+class Importance(enum.IntEnum):
+    """Same numbers as on the wire."""
+
+    CRITICAL = 1
+    DEFAULT = 2
+    SHEDDABLE = 3
+
+
+@dataclass(frozen=True, slots=True)
+class Payload:
+    """The tensors of one request, in the order of the layout's inputs.
+
+    Attributes:
+        context: one array per context input, without the batch axis, ids already mapped, unpadded.
+        candidates: one array [N, ...] per candidate input, in the graph's dtype or an accepted one.
+        rows: N.
+    """
+
+    context: tuple[Array, ...]
+    candidates: tuple[Array, ...]
+    rows: int
+
+
+@dataclass(frozen=True, slots=True)
+class RankingRequest:
+    """A well-formed request for one served variant.
+
+    Attributes:
+        prior: float32 [N] or None (the order given is the prior).
+        invalid: bool [N], candidates that must not be scored; None when there are none.
+        flags: uint8 [N], the wire's flag bits; None when none is set.
+        top_k: length of the returned order, at most N.
+        timeout_ns: None when the caller set none.
+    """
+
+    payload: Payload
+    request_id: str
+    importance: Importance
+    prior: Scores | None
+    invalid: NDArray[np.bool_] | None
+    flags: NDArray[np.uint8] | None
+    top_k: int
+    timeout_ns: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class RunStamps:
+    """One run's times, absolute monotonic ns, and its shape."""
+
+    dispatched_ns: int
+    started_ns: int
+    formed_ns: int
+    ran_ns: int
+    rows: int
+    requests: int
+
+
+@dataclass(frozen=True, slots=True)
+class Scored:
+    """What a run gave one request: float32 [N] per head."""
+
+    heads: Mapping[str, Scores]
+    stamps: RunStamps

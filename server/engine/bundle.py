@@ -1,0 +1,116 @@
+"""Open a bundle: read its manifest, verify every file, load its vocabularies. Damage is found here."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from protos import manifest as manifests
+from protos.manifest import Manifest
+from protos.request_set import read_messages
+from server.domain import Scores
+from server.engine.layout import Layout, UnsupportedBundle, Vocabulary
+
+
+class BadBundle(Exception):
+    """The bundle is damaged or not for this server. One sentence that names the file or key."""
+
+
+@dataclass(frozen=True, slots=True)
+class Bundle:
+    """A verified bundle.
+
+    Attributes:
+        golden: the golden requests, serialised.
+        golden_scores: variant -> float32, all golden candidates in order.
+    """
+
+    path: Path
+    manifest: Manifest
+    layout: Layout
+    vocabs: Mapping[str, Vocabulary]
+    golden: tuple[bytes, ...]
+    golden_scores: Mapping[str, Scores]
+
+    def graph(self, variant: str) -> Path:
+        """The fused graph of a variant.
+
+        Raises:
+            BadBundle: the variant has none.
+        """
+        relative = self.manifest.variants[variant].graphs.get("fused")
+        if relative is None:
+            raise BadBundle(f"variant {variant!r} has no fused graph")
+        return self.path / relative
+
+
+def open_bundle(path: Path) -> Bundle:
+    """Read and verify the bundle in folder `path` (NAME/VERSION).
+
+    Raises:
+        BadBundle: a file is missing, damaged or outside the folder, or the manifest is not one we can serve.
+    """
+    try:
+        manifest = manifests.decode((path / manifests.MANIFEST_FILE).read_bytes())
+        if [manifest.model, str(manifest.version)] != [path.parent.name, path.name]:
+            raise BadBundle(
+                f"{manifests.MANIFEST_FILE} says {manifest.model}/{manifest.version}, "
+                f"but the folder is {path.parent.name}/{path.name}"
+            )
+        layout = Layout.of(manifest)
+        _verify_files(path, manifest)
+        return Bundle(
+            path=path,
+            manifest=manifest,
+            layout=layout,
+            vocabs=_load_vocabs(path, manifest),
+            golden=tuple(read_messages(path / manifest.golden.messages)),
+            golden_scores=_load_golden(path, manifest),
+        )
+    except (OSError, ValueError, UnsupportedBundle, KeyError) as error:
+        raise BadBundle(str(error)) from error
+
+
+def _verify_files(path: Path, manifest: Manifest) -> None:
+    listed = {entry.path for entry in manifest.files}
+    needed = {graph for variant in manifest.variants.values() for graph in variant.graphs.values()}
+    needed |= {vocab.file for vocab in manifest.vocabs.values()}
+    needed |= {manifest.golden.file, manifest.golden.messages}
+    if needed - listed:
+        raise BadBundle(f"files does not list {', '.join(sorted(needed - listed))}")
+    for entry in manifest.files:
+        relative = Path(entry.path)
+        if relative.is_absolute() or ".." in relative.parts:
+            raise BadBundle(f"files names {entry.path!r}, which is outside the bundle")
+        file = path / relative
+        if entry.path not in needed and not file.exists():
+            continue  # a report or request set that was left out of the image is no damage
+        size = file.stat().st_size
+        if size != entry.bytes:
+            raise BadBundle(f"{entry.path} has {size} bytes, the manifest says {entry.bytes}")
+        with file.open("rb") as stream:
+            digest = hashlib.file_digest(stream, "sha256").hexdigest()
+        if digest != entry.sha256:
+            raise BadBundle(f"{entry.path} is damaged: its sha256 is not the manifest's")
+
+
+def _load_vocabs(path: Path, manifest: Manifest) -> dict[str, Vocabulary]:
+    vocabs: dict[str, Vocabulary] = {}
+    for name, entry in manifest.vocabs.items():
+        table = np.load(path / entry.file, allow_pickle=False)
+        kinds = "i" if entry.key == "int64" else "U"
+        if table.ndim != 1 or len(table) != entry.rows or table.dtype.kind != kinds or len(table) < 2:
+            raise BadBundle(f"{entry.file} is not {entry.rows} keys of type {entry.key}")
+        vocabs[name] = Vocabulary.of(
+            table, unknown_row=entry.unknown_row, refuse_unknown=entry.unknown == "invalid"
+        )
+    return vocabs
+
+
+def _load_golden(path: Path, manifest: Manifest) -> dict[str, Scores]:
+    with np.load(path / manifest.golden.file, allow_pickle=False) as file:
+        return {variant: file[f"scores/{variant}"].astype(np.float32) for variant in manifest.variants}

@@ -1,0 +1,211 @@
+"""Folder to catalog: find bundles, verify, check golden requests on this host, warm up, measure costs.
+
+A version that fails any of this is refused with its reason, and the one before it is tried.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from measures.order import rank_order
+from protos.manifest import NAME_PATTERN
+from server.catalog import Catalog, RefusedVersion, ServedVersion
+from server.config import Config
+from server.config import Model as ModelConfig
+from server.core.cost import CostModel
+from server.core.decisions import Lane
+from server.core.scheduler import Scheduler
+from server.dispatcher import LaneRuntime
+from server.domain import Importance, Payload, RankingRequest
+from server.engine.api import Engine, EngineError
+from server.engine.bundle import BadBundle, Bundle, open_bundle
+from server.engine.fake import FakeEngine, Script
+from server.engine.tensors import Packer, split
+from server.errors import Refused
+from server.machine import intra_op_threads
+from server.wire import Decoder, combine, parse
+
+WARM_UP_ROWS = (1, 16, 64, 128, 256, 512)
+"""Sizes of the warm-up sweep; the learned line takes over from the first real run."""
+WARM_UP_REPEATS = 4
+
+
+@dataclass(frozen=True, slots=True)
+class Loaded:
+    """What the folder gave."""
+
+    catalog: Catalog
+    runtimes: dict[Lane, LaneRuntime]
+
+
+class Loader:
+    """Loads every model of a folder into a scheduler."""
+
+    def __init__(self, config: Config, scheduler: Scheduler, log: Any) -> None:
+        self._config = config
+        self._scheduler = scheduler
+        self._log = log
+        self._runtimes: dict[Lane, LaneRuntime] = {}
+
+    def load(self, folder: Path) -> Loaded:
+        """Load the configured versions of every model found in `folder`."""
+        serving: dict[str, dict[int, ServedVersion]] = {}
+        refused: list[RefusedVersion] = []
+        found = find_versions(folder)
+        for name, versions in found.items():
+            model = self._config.models.of(name)
+            wanted = versions if model.versions == "latest" else [v for v in versions if v in model.versions]
+            for version in wanted:
+                try:
+                    served = self._load_version(folder / name / str(version), model)
+                except (BadBundle, EngineError) as error:
+                    self._log.error("version refused", model=name, version=version, reason=str(error))
+                    refused.append(RefusedVersion(name, version, str(error)))
+                    continue
+                serving.setdefault(name, {})[version] = served
+                if model.versions == "latest":
+                    break
+        required = self._config.models.required
+        names = frozenset(found if required is None else required)
+        return Loaded(Catalog(serving, tuple(refused), names), self._runtimes)
+
+    def _load_version(self, path: Path, model: ModelConfig) -> ServedVersion:
+        began = time.perf_counter()
+        bundle = open_bundle(path)
+        manifest = bundle.manifest
+        candidates_max = min(manifest.axes["N"].max, self._config.limits.candidates_max)
+        decoder = Decoder(bundle.layout, bundle.vocabs, self._config.limits, candidates_max)
+        golden = _decode_golden(bundle, decoder)
+        lanes: dict[str, Lane] = {}
+        refused: dict[str, str] = {}
+        others = [variant for variant in manifest.variants if variant != manifest.default_variant]
+        for variant in (manifest.default_variant, *others):
+            lane = Lane(manifest.model, manifest.version, variant)
+            try:
+                self._load_variant(bundle, lane, golden)
+            except (BadBundle, EngineError) as error:
+                refused[variant] = str(error)
+                self._log.error("variant refused", model=lane.model, variant=variant, reason=str(error))
+                continue
+            lanes[variant] = lane
+        if not lanes:
+            raise BadBundle("; ".join(f"{variant}: {reason}" for variant, reason in refused.items()))
+        self._log.info(
+            "version loaded",
+            model=manifest.model,
+            version=manifest.version,
+            variants=list(lanes),
+            load_s=round(time.perf_counter() - began, 3),
+        )
+        return ServedVersion(
+            bundle, decoder, lanes, next(iter(lanes)), refused, _budgets_ns(manifest.budget_ms, model)
+        )
+
+    def _load_variant(self, bundle: Bundle, lane: Lane, golden: Sequence[RankingRequest]) -> None:
+        engine = self._engine(bundle, lane.variant)
+        packers = [
+            Packer(bundle.layout, self._config.batch.rows_max) for _ in range(self._config.engine.executors)
+        ]
+        if self._config.engine.kind == "ort":
+            check_golden(bundle, lane.variant, golden, engine, packers[0])
+        cost = self._warm_up(golden, engine, packers[0])
+        if isinstance(engine, FakeEngine):
+            engine.begin_script()
+        self._scheduler.add_lane(lane, cost)
+        self._runtimes[lane] = LaneRuntime(engine, packers)
+
+    def _engine(self, bundle: Bundle, variant: str) -> Engine:
+        engine = self._config.engine
+        if engine.kind == "fake":
+            fake = engine.fake
+            stalls = {int(run): ms / 1e3 for run, ms in fake.stall_runs.items()}
+            return FakeEngine(
+                bundle.layout,
+                Script(fake.overhead_ms / 1e3, fake.row_us / 1e6, frozenset(fake.fail_runs), stalls),
+            )
+        from server.engine.ort import OrtEngine
+
+        return OrtEngine(
+            bundle.graph(variant), bundle.layout, engine.providers, intra_op_threads(engine.intra_op_threads)
+        )
+
+    def _warm_up(self, golden: Sequence[RankingRequest], engine: Engine, packer: Packer) -> CostModel:
+        ends = time.perf_counter() + self._config.engine.warm_up_s_max
+        points: list[tuple[int, int]] = []
+        for rows in WARM_UP_ROWS:
+            payloads: list[Payload] = []
+            while sum(payload.rows for payload in payloads) < rows:
+                payloads.append(golden[len(payloads) % len(golden)].payload)
+            times_ns: list[int] = []
+            for _ in range(WARM_UP_REPEATS):
+                began_ns = time.perf_counter_ns()
+                batch = packer.pack(payloads)
+                engine.run(batch)
+                times_ns.append(time.perf_counter_ns() - began_ns)
+            # The median, so that the first run's allocations do not count as the model's.
+            points.append((batch.rows, sorted(times_ns)[len(times_ns) // 2]))
+            if time.perf_counter() > ends:
+                break
+        return CostModel.fitted(points)
+
+
+def find_versions(folder: Path) -> dict[str, list[int]]:
+    """Model names of a folder, each with its version numbers, newest first."""
+    found: dict[str, list[int]] = {}
+    for model in sorted(folder.iterdir()) if folder.is_dir() else []:
+        if model.is_dir() and NAME_PATTERN.fullmatch(model.name):
+            versions = [int(entry.name) for entry in model.iterdir() if entry.name.isdecimal()]
+            if versions:
+                found[model.name] = sorted(versions, reverse=True)
+    return found
+
+
+def check_golden(
+    bundle: Bundle, variant: str, golden: Sequence[RankingRequest], engine: Engine, packer: Packer
+) -> None:
+    """Score the golden requests on this host and compare with what the exporter got.
+
+    Raises:
+        BadBundle: a score or an order differs by more than the manifest allows.
+    """
+    manifest = bundle.manifest
+    expected = bundle.golden_scores[variant]
+    at = 0
+    for number, request in enumerate(golden):
+        rows = request.payload.rows
+        heads = split(engine.run(packer.pack([request.payload])), [rows])[0]
+        scores = combine(heads, manifest.combine.weights)
+        wanted = expected[at : at + rows]
+        at += rows
+        drift = float(np.abs(scores - wanted).max()) if len(wanted) == rows else float("inf")
+        if not drift <= manifest.golden.max_abs:
+            raise BadBundle(
+                f"variant {variant!r} missed golden request {number}: a score is off by {drift:.3g}, "
+                f"allowed {manifest.golden.max_abs:.3g}"
+            )
+        same = np.array_equal(rank_order(scores, request.prior), rank_order(wanted, request.prior))
+        if manifest.golden.order_exact and not same:
+            raise BadBundle(f"variant {variant!r} missed golden request {number}: its order differs")
+
+
+def _decode_golden(bundle: Bundle, decoder: Decoder) -> list[RankingRequest]:
+    try:
+        return [decoder.decode(parse(message)) for message in bundle.golden]
+    except Refused as error:
+        raise BadBundle(f"golden request does not decode: {error}") from error
+
+
+def _budgets_ns(bundle_ms: float, model: ModelConfig) -> dict[Importance, int]:
+    base_ms = model.budget_ms or bundle_ms
+    by_class = {
+        Importance.CRITICAL: model.budget_ms_critical or base_ms,
+        Importance.DEFAULT: base_ms,
+        Importance.SHEDDABLE: model.budget_ms_sheddable or base_ms,
+    }
+    return {importance: round(ms * 1e6) for importance, ms in by_class.items()}
