@@ -55,7 +55,7 @@ class Fake(_Section, frozen=True, kw_only=True):
 
 class Engine(_Section, frozen=True, kw_only=True):
     kind: Literal["ort", "fake"] = "ort"
-    providers: list[str] = ["CPUExecutionProvider"]
+    providers: list[str] = msgspec.field(default_factory=lambda: ["CPUExecutionProvider"])
     executors: Positive = 1
     intra_op_threads: Annotated[int, Meta(ge=0)] = 0
     """0 = max(1, usable cores - 1), from affinity and cgroup quota; the start log says which."""

@@ -1,12 +1,15 @@
 """The shell that obeys the scheduler: clocks, threads, timers and futures live here and only here.
 
-The event loop owns all state. An executor is a thread with a one-element slot: it packs, runs and splits one
-batch, posts the result to the loop and takes the next. `settle` is the one function that touches a waiter.
+An executor is a thread that pulls: when its run ends it reports, asks the scheduler for the next batch in the
+same critical section, and sleeps only when nothing waits. So a batch is formed at the last instant, from all
+that has arrived, and no executor ever waits for the event loop (docs/decisions.md, executors pull). Futures
+belong to the loop: `settle` is the one function that touches a waiter, and it runs there.
 """
 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import threading
 import time
 from collections.abc import Mapping, Sequence
@@ -14,7 +17,7 @@ from dataclasses import dataclass
 from queue import SimpleQueue
 from typing import Any
 
-from server.core.decisions import Admitted, Dispatch, Lane, Rejected, SleepUntil, Snapshot, Ticket
+from server.core.decisions import Admitted, Dispatch, Lane, Rejected, Snapshot, Ticket
 from server.core.scheduler import Scheduler
 from server.domain import Payload, RunStamps, Scored, Scores
 from server.engine.api import Engine, EngineError
@@ -24,6 +27,10 @@ from server.metrics import Metrics
 
 clock_ns = time.monotonic_ns
 """The one clock: monotonic nanoseconds."""
+TIMER_TICK_S = 0.001
+"""uvloop's timers round to a millisecond."""
+TIMER_S_MAX = 0.005
+"""While anything waits, expiry is looked at this often: an expired request is answered within 6 ms."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,17 +49,15 @@ class _Waiter:
 
 
 @dataclass(frozen=True, slots=True)
-class _Job:
-    dispatch: Dispatch
-    runtime: LaneRuntime
-    waiters: tuple[_Waiter, ...]
-    dispatched_ns: int
-
-
-@dataclass(frozen=True, slots=True)
 class _Result:
-    """Per waiter an outcome; `run_ns` of the whole batch, None when it failed."""
+    """One finished run: per waiter an outcome.
 
+    Attributes:
+        run_ns: of the whole batch, pack to split; None when it failed.
+    """
+
+    dispatch: Dispatch
+    waiters: Sequence[_Waiter]
     outcomes: Sequence[Scored | Refusal]
     run_ns: int | None
     busy_ns: int
@@ -63,36 +68,37 @@ class Dispatcher:
     """Takes admitted requests through the scheduler and the executors."""
 
     def __init__(self, scheduler: Scheduler, executors: int, metrics: Metrics, log: Any) -> None:
+        self._lock = threading.Lock()  # guards the scheduler and _waiters
         self._scheduler = scheduler
+        self._waiters: dict[int, _Waiter] = {}
         self._metrics = metrics
         self._log = log
         self._runtimes: dict[Lane, LaneRuntime] = {}
-        self._waiters: dict[int, _Waiter] = {}
         self._tickets = 0
-        self._pump_due = False
+        self._asleep: list[SimpleQueue[None]] = []  # one wake-up slot per sleeping executor
+        self._executors = executors
+        self._stopping = False
+        self._wake_due = False
         self._timer: asyncio.TimerHandle | None = None
-        self._timer_ns = 0
-        self._slots: list[SimpleQueue[_Job | None]] = [SimpleQueue() for _ in range(executors)]
-        self._threads: list[threading.Thread] = []
         self._loop: asyncio.AbstractEventLoop | None = None
 
     def start(self, runtimes: Mapping[Lane, LaneRuntime]) -> None:
         """Start the executors on the running event loop; lanes must be in the scheduler already."""
         self._loop = asyncio.get_running_loop()
         self._runtimes.update(runtimes)
-        for executor, slot in enumerate(self._slots):
-            thread = threading.Thread(
-                target=self._execute, args=(executor, slot), name=f"executor-{executor}", daemon=True
-            )
-            thread.start()
-            self._threads.append(thread)
+        for executor in range(self._executors):
+            threading.Thread(
+                target=self._execute, args=(executor,), name=f"executor-{executor}", daemon=True
+            ).start()
 
     def stop(self) -> None:
         """End the executors after their current run."""
         if self._timer is not None:
             self._timer.cancel()
-        for slot in self._slots:
-            slot.put(None)
+        with self._lock:
+            self._stopping = True
+            for slot in self._asleep:
+                slot.put(None)
 
     async def submit(
         self, lane: Lane, payload: Payload, arrival_ns: int, deadline_ns: int
@@ -105,67 +111,92 @@ class Dispatcher:
         assert self._loop is not None
         self._tickets += 1
         ticket = Ticket(self._tickets, lane, payload.rows, arrival_ns, deadline_ns)
-        offered_ns = clock_ns()
-        match self._scheduler.offer(ticket, now_ns=offered_ns):
-            case Rejected() as rejected:
-                raise Refused(_refusal(rejected))
-            case Admitted():
-                pass
         waiter = _Waiter(ticket, payload, self._loop.create_future())
-        self._waiters[ticket.id] = waiter
-        self._pump_soon()
+        with self._lock:
+            offered_ns = clock_ns()
+            verdict = self._scheduler.offer(ticket, now_ns=offered_ns)
+            if isinstance(verdict, Admitted):
+                self._waiters[ticket.id] = waiter
+        if isinstance(verdict, Rejected):
+            raise Refused(_refusal(verdict))
+        self._wake_soon()
         try:
             return await waiter.future, offered_ns
         except asyncio.CancelledError:
-            self._scheduler.cancel(ticket)
+            with self._lock:
+                if self._scheduler.cancel(ticket):
+                    del self._waiters[ticket.id]
             raise
-        finally:
-            self._waiters.pop(ticket.id, None)
 
     def snapshot(self) -> Snapshot:
-        """Numbers for gauges; reads only, so that any thread may ask."""
-        return self._scheduler.snapshot(now_ns=clock_ns())
+        """Numbers for gauges; any thread may ask."""
+        with self._lock:
+            return self._scheduler.snapshot(now_ns=clock_ns())
 
-    def _pump_soon(self) -> None:
+    def _wake_soon(self) -> None:
         # Later in this turn of the loop: requests decoded in the same turn share a run, and nobody waits.
-        if not self._pump_due:
-            self._pump_due = True
+        if not self._wake_due:
+            self._wake_due = True
             assert self._loop is not None
-            self._loop.call_soon(self._pump)
+            self._loop.call_soon(self._wake)
 
-    def _pump(self) -> None:
-        self._pump_due = False
-        now_ns = clock_ns()
-        for ticket in self._scheduler.expire(now_ns=now_ns):
-            waited_ms = (now_ns - ticket.arrival_ns) / 1e6
-            sentence = f"Waited {waited_ms:.1f} ms; it could no longer finish by its deadline."
-            settle(self._waiters[ticket.id].future, Refusal(Reason.EXPIRED_IN_QUEUE, sentence))
-        while isinstance(step := self._scheduler.step(now_ns=now_ns), Dispatch):
-            self._hand_off(step, now_ns)
-        if isinstance(step, SleepUntil):
-            self._wake_at(step.at_ns, now_ns)
+    def _wake(self) -> None:
+        self._wake_due = False
+        with self._lock:
+            if self._asleep:
+                self._asleep.pop().put(None)
+        if self._timer is None:
+            self._expire()
 
-    def _hand_off(self, dispatch: Dispatch, now_ns: int) -> None:
-        waiters = tuple(self._waiters[ticket.id] for ticket in dispatch.tickets)
-        self._slots[dispatch.executor].put(_Job(dispatch, self._runtimes[dispatch.lane], waiters, now_ns))
+    def _expire(self) -> None:
+        """Answer those who can no longer finish, even while every executor is stuck; then set the timer."""
+        with self._lock:
+            now_ns = clock_ns()
+            gone = [self._waiters.pop(ticket.id) for ticket in self._scheduler.expire(now_ns=now_ns)]
+            at_ns = self._scheduler.next_expiry_ns()
+        for waiter in gone:
+            settle(waiter.future, _expired(waiter.ticket, now_ns))
+        self._timer = None
+        if at_ns is not None:
+            assert self._loop is not None
+            # A tick late rather than early: an early timer would only be set again. Requests that come later
+            # with less time left are looked at by the executors, or within TIMER_S_MAX.
+            delay_s = min((at_ns - now_ns) / 1e9 + TIMER_TICK_S, TIMER_S_MAX)
+            self._timer = self._loop.call_later(delay_s, self._expire)
 
-    def _wake_at(self, at_ns: int, now_ns: int) -> None:
-        if self._timer is not None:
-            if not self._timer.cancelled() and now_ns < self._timer_ns <= at_ns:
-                return  # it fires early enough, and will look again
-            self._timer.cancel()
+    def _execute(self, executor: int) -> None:
+        """The executor's thread: pull, run, report."""
         assert self._loop is not None
-        # One tick late rather than early: an early timer would only be set again.
-        self._timer_ns = at_ns + 1_000_000
-        self._timer = self._loop.call_later((self._timer_ns - now_ns) / 1e9, self._pump)
+        slot: SimpleQueue[None] = SimpleQueue()
+        result: _Result | None = None
+        while True:
+            with self._lock:  # decide under the lock; act outside it
+                ratio = None
+                if result is not None:
+                    ratio = self._scheduler.complete(executor, run_ns=result.run_ns)
+                step = self._scheduler.step(executor, now_ns=clock_ns())
+                if isinstance(step, Dispatch):
+                    waiters = [self._waiters.pop(ticket.id) for ticket in step.tickets]
+                else:
+                    self._asleep.append(slot)
+                if self._stopping:
+                    return
+            if result is not None:
+                try:
+                    self._loop.call_soon_threadsafe(self._finished, result, ratio)
+                except RuntimeError:  # the loop was closed under a run
+                    return
+                result = None
+            if isinstance(step, Dispatch):
+                result = _run(step, self._runtimes[step.lane], waiters)
+            else:
+                slot.get()
 
-    def _finished(self, job: _Job, result: _Result) -> None:
-        dispatch = job.dispatch
-        ratio = self._scheduler.complete(dispatch.executor, run_ns=result.run_ns)
-        self._pump()  # the executor first: replies can wait for it, it must not wait for replies
-        for waiter, outcome in zip(job.waiters, result.outcomes, strict=True):
+    def _finished(self, result: _Result, ratio: float | None) -> None:
+        for waiter, outcome in zip(result.waiters, result.outcomes, strict=True):
             settle(waiter.future, outcome)
-        lane, metrics = dispatch.lane, self._metrics
+        dispatch, metrics = result.dispatch, self._metrics
+        lane = dispatch.lane
         metrics.batch_rows.observe(dispatch.rows, lane.model)
         metrics.batch_requests.observe(len(dispatch.tickets), lane.model)
         metrics.executor_busy.add(str(dispatch.executor), amount=result.busy_ns / 1e9)
@@ -173,16 +204,6 @@ class Dispatcher:
             metrics.prediction_ratio.observe(ratio, lane.model, lane.variant)
         if result.error is not None:
             self._log.error("run failed", model=lane.model, variant=lane.variant, error=str(result.error))
-
-    def _execute(self, executor: int, slot: SimpleQueue[_Job | None]) -> None:
-        assert self._loop is not None
-        while (job := slot.get()) is not None:
-            result = _run(job, executor)
-            try:
-                self._loop.call_soon_threadsafe(self._finished, job, result)
-            except RuntimeError:  # the loop was closed under a run: a second SIGTERM
-                return
-            del job, result  # do not keep a batch alive while waiting for the next
 
 
 def settle(future: asyncio.Future[Scored], outcome: Scored | Refusal) -> bool:
@@ -196,44 +217,50 @@ def settle(future: asyncio.Future[Scored], outcome: Scored | Refusal) -> bool:
     return True
 
 
-def _run(job: _Job, executor: int) -> _Result:
+def _run(dispatch: Dispatch, runtime: LaneRuntime, waiters: Sequence[_Waiter]) -> _Result:
     """Pack, run and split, on the executor's thread. A failed batch is tried again one by one."""
-    started_ns = clock_ns()
+    began_ns = clock_ns()
     try:
-        scored, run_ns = _run_together(job, job.waiters, executor)
-        return _Result(scored, run_ns, clock_ns() - started_ns, None)
+        scored = _run_together(dispatch.executor, runtime, waiters)
+        ended_ns = clock_ns()
+        return _Result(dispatch, waiters, scored, ended_ns - began_ns, ended_ns - began_ns, None)
     except EngineError as error:
-        failed = Refusal(Reason.EXECUTION_FAILED, "The model's run failed for this request.")
-        if len(job.waiters) == 1:
-            return _Result([failed], None, clock_ns() - started_ns, error)
-        outcomes: list[Scored | Refusal] = []
-        for waiter in job.waiters:
-            if clock_ns() > waiter.ticket.deadline_ns:
-                outcomes.append(Refusal(Reason.EXPIRED_IN_QUEUE, "Its batch failed and its deadline passed."))
-                continue
-            try:
-                outcomes += _run_together(job, (waiter,), executor)[0]
-            except EngineError:
-                outcomes.append(failed)
-        return _Result(outcomes, None, clock_ns() - started_ns, error)
+        outcomes = [_run_alone(dispatch.executor, runtime, waiter, len(waiters)) for waiter in waiters]
+        return _Result(dispatch, waiters, outcomes, None, clock_ns() - began_ns, error)
 
 
-def _run_together(job: _Job, waiters: Sequence[_Waiter], executor: int) -> tuple[list[Scored], int]:
+def _run_alone(executor: int, runtime: LaneRuntime, waiter: _Waiter, mates: int) -> Scored | Refusal:
+    """Second chance of a request whose batch failed; a request that was alone has had it."""
+    if mates > 1:
+        if clock_ns() > waiter.ticket.deadline_ns:
+            return _expired(waiter.ticket, clock_ns())
+        with contextlib.suppress(EngineError):
+            return _run_together(executor, runtime, [waiter])[0]
+    return Refusal(Reason.EXECUTION_FAILED, "The model's run failed for this request.")
+
+
+def _run_together(executor: int, runtime: LaneRuntime, waiters: Sequence[_Waiter]) -> list[Scored]:
     started_ns = clock_ns()
     payloads = [waiter.payload for waiter in waiters]
-    batch = job.runtime.packers[executor].pack(payloads)
+    batch = runtime.packers[executor].pack(payloads)
     formed_ns = clock_ns()
-    heads: Mapping[str, Scores] = job.runtime.engine.run(batch)
-    ran_ns = clock_ns()
-    stamps = RunStamps(job.dispatched_ns, started_ns, formed_ns, ran_ns, batch.rows, len(payloads))
-    parts = split(heads, [payload.rows for payload in payloads])
-    return [Scored(part, stamps) for part in parts], ran_ns - started_ns
+    heads: Mapping[str, Scores] = runtime.engine.run(batch)
+    stamps = RunStamps(started_ns, formed_ns, clock_ns(), batch.rows, len(payloads))
+    return [Scored(part, stamps) for part in split(heads, [payload.rows for payload in payloads])]
+
+
+def _expired(ticket: Ticket, now_ns: int) -> Refusal:
+    waited_ms = (now_ns - ticket.arrival_ns) / 1e6
+    return Refusal(
+        Reason.EXPIRED_IN_QUEUE, f"Waited {waited_ms:.1f} ms; it could no longer finish by its deadline."
+    )
 
 
 def _refusal(rejected: Rejected) -> Refusal:
-    minimum_ms = rejected.minimum_ns / 1e6
     if rejected.reason is Reason.DEADLINE_TOO_SHORT:
-        sentence = f"Even an idle server needs about {minimum_ms:.1f} ms for this request."
-        return Refusal(rejected.reason, sentence)
+        needed_ms = rejected.minimum_ns / 1e6
+        return Refusal(
+            rejected.reason, f"Even an idle server needs about {needed_ms:.1f} ms for this request."
+        )
     retry_ms = max(1, -(-(rejected.retry_after_ns or 0) // 1_000_000))
     return Refusal(rejected.reason, f"Too busy to finish in time; try again in {retry_ms} ms.", "", retry_ms)

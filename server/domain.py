@@ -63,7 +63,6 @@ class RankingRequest:
 class RunStamps:
     """One run's times, absolute monotonic ns, and its shape."""
 
-    dispatched_ns: int
     started_ns: int
     formed_ns: int
     ran_ns: int

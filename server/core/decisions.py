@@ -59,18 +59,11 @@ class Dispatch:
 
 
 @dataclass(frozen=True, slots=True)
-class SleepUntil:
-    """Nothing to start; the next waiting ticket expires at `at_ns`."""
-
-    at_ns: int
-
-
-@dataclass(frozen=True, slots=True)
 class Idle:
-    """Nothing waits."""
+    """Nothing to start: nothing waits that could still finish in time."""
 
 
-Step: TypeAlias = Dispatch | SleepUntil | Idle
+Step: TypeAlias = Dispatch | Idle
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,7 +19,6 @@ from server.core.decisions import (
     Idle,
     Lane,
     Rejected,
-    SleepUntil,
     Snapshot,
     Step,
     Ticket,
@@ -104,16 +103,22 @@ class Scheduler:
                 gone.append(ticket)
         return tuple(gone)
 
-    def step(self, *, now_ns: int) -> Step:
-        """Start the most urgent batch if an executor is idle; else say when to look again."""
-        if not self._waiting:
+    def step(self, executor: int, *, now_ns: int) -> Step:
+        """Give an idle executor the most urgent batch; Idle if nothing that could still finish waits."""
+        assert self._running[executor] is None, "an executor asks for work while it runs"
+        at = 0
+        while at < len(self._waiting) and self._is_late(self._waiting[at], now_ns):
+            at += 1  # left in place: `expire` answers them
+        if at == len(self._waiting):
             return Idle()
-        for executor, running in enumerate(self._running):
-            if running is None:
-                return self._dispatch(executor, now_ns)
-        while self._latest_starts[0][1] not in self._waiting_ids:
-            heapq.heappop(self._latest_starts)
-        return SleepUntil(self._latest_starts[0][0])
+        return self._dispatch(executor, self._waiting[at], now_ns)
+
+    def next_expiry_ns(self) -> int | None:
+        """When the next waiting ticket can no longer finish in time; None if nothing waits."""
+        starts = self._latest_starts
+        while starts and starts[0][1] not in self._waiting_ids:
+            heapq.heappop(starts)
+        return starts[0][0] if starts else None
 
     def complete(self, executor: int, *, run_ns: int | None) -> float | None:
         """The executor's run ended; `run_ns` is None when it failed (a failure teaches nothing).
@@ -151,15 +156,15 @@ class Scheduler:
             executors_busy=sum(running is not None for running in self._running),
         )
 
-    def _dispatch(self, executor: int, now_ns: int) -> Dispatch:
-        lane = self._waiting[0].lane
+    def _dispatch(self, executor: int, head: Ticket, now_ns: int) -> Dispatch:
+        lane = head.lane
         cost = self._costs[lane]
-        slack_ns = self._waiting[0].deadline_ns - now_ns
+        slack_ns = head.deadline_ns - now_ns
         taken: list[Ticket] = []
         left: list[Ticket] = []
         rows = 0
         for at, ticket in enumerate(self._waiting):
-            if ticket.lane != lane:
+            if ticket.lane != lane or ticket.deadline_ns < head.deadline_ns or self._is_late(ticket, now_ns):
                 left.append(ticket)
                 continue
             fits = not taken or (
@@ -191,6 +196,9 @@ class Scheduler:
                 end_ns = now_ns + max(dispatch.predicted_ns // 4, now_ns - end_ns)
             ends.append(end_ns)
         return max(free_ns, min(ends))
+
+    def _is_late(self, ticket: Ticket, now_ns: int) -> bool:
+        return now_ns + self._costs[ticket.lane].predict_ns(ticket.rows) > ticket.deadline_ns
 
     def _take_out(self, ticket: Ticket) -> None:
         at = bisect_left(self._waiting, _due(ticket), key=_due)
