@@ -7,7 +7,7 @@ in predicted executor time.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 
 from server.core.cost import CostModel
 from server.core.decisions import Admitted, Lane, Rejected, Ticket
@@ -22,15 +22,8 @@ class Plan:
         self._rows_max = rows_max
         self._executors = executors
 
-    def work_ns(self, tickets: Iterable[Ticket]) -> int:
-        """Predicted executor time of `tickets`, batched as well as they can be, split over the executors."""
-        rows: dict[Lane, int] = {}
-        for ticket in tickets:
-            rows[ticket.lane] = rows.get(ticket.lane, 0) + ticket.rows
-        return self.rows_work_ns(rows)
-
-    def rows_work_ns(self, rows: Mapping[Lane, int]) -> int:
-        """The same for row totals per lane."""
+    def work_ns(self, rows: Mapping[Lane, int]) -> int:
+        """Predicted executor time of so many rows per lane, batched as well as they can be."""
         total_ns = 0
         for lane, count in rows.items():
             cost = self._costs[lane]
@@ -43,7 +36,7 @@ class Plan:
         rows: dict[Lane, int] = {}
         for ticket in waiting:
             rows[ticket.lane] = rows.get(ticket.lane, 0) + ticket.rows
-            if free_ns + self.rows_work_ns(rows) + margin_ns > ticket.deadline_ns:
+            if free_ns + self.work_ns(rows) + margin_ns > ticket.deadline_ns:
                 return True
         return False
 
@@ -53,6 +46,7 @@ def judge(
     waiting: Sequence[Ticket],
     plan: Plan,
     *,
+    work_ns: int,
     now_ns: int,
     free_ns: int,
     margin_ns: int,
@@ -61,13 +55,14 @@ def judge(
     """Decide on `ticket`, given `waiting` with the ticket already in its place.
 
     Args:
+        work_ns: predicted work of all of `waiting`.
         free_ns: when the first executor is predicted to be free, absolute.
         margin_ns: time kept for what the cost model does not see (the reply's way out).
         alone_ns: predicted time of this ticket alone.
     """
     if now_ns + alone_ns + margin_ns > ticket.deadline_ns:
         return Rejected(Reason.DEADLINE_TOO_SHORT, None, alone_ns + margin_ns)
-    end_ns = free_ns + plan.work_ns(waiting)
+    end_ns = free_ns + work_ns
     if end_ns + margin_ns <= waiting[0].deadline_ns:
         return Admitted()  # even the tightest deadline outlasts the whole plan: no need to walk it
     if plan.late(waiting, free_ns, margin_ns):

@@ -53,15 +53,17 @@ class Scheduler:
         self._waiting: list[Ticket] = []  # by (deadline, id)
         self._latest_starts: list[tuple[int, int, Ticket]] = []  # heap; entries of gone tickets are skipped
         self._waiting_ids: set[int] = set()
+        self._waiting_rows: dict[Lane, int] = {}  # their rows by lane, kept so that an offer need not add up
         self._running: list[tuple[Dispatch, int] | None] = [None] * executors
 
     def add_lane(self, lane: Lane, cost: CostModel) -> None:
         """Make a lane known, with what its warm-up taught."""
         self._costs[lane] = cost
+        self._waiting_rows[lane] = 0
 
     def remove_lane(self, lane: Lane) -> None:
         """Forget a lane that nothing waits for."""
-        del self._costs[lane]
+        del self._costs[lane], self._waiting_rows[lane]
 
     @property
     def costs(self) -> Mapping[Lane, CostModel]:
@@ -74,10 +76,12 @@ class Scheduler:
         if len(self._waiting) >= self._limits.queue_max:
             return Rejected(Reason.OVERLOADED, self.planned_work_ns(now_ns=now_ns), alone_ns)
         insort(self._waiting, ticket, key=_due)
+        self._waiting_rows[ticket.lane] += ticket.rows
         verdict = judge(
             ticket,
             self._waiting,
             self._plan,
+            work_ns=self._plan.work_ns(self._waiting_rows),
             now_ns=now_ns,
             free_ns=self._free_ns(now_ns),
             margin_ns=self._limits.margin_ns,
@@ -145,13 +149,13 @@ class Scheduler:
 
     def planned_work_ns(self, *, now_ns: int) -> int:
         """Predicted time until everything admitted is done."""
-        return self._free_ns(now_ns) - now_ns + self._plan.work_ns(self._waiting)
+        return self._free_ns(now_ns) - now_ns + self._plan.work_ns(self._waiting_rows)
 
     def snapshot(self, *, now_ns: int) -> Snapshot:
         """Read the state as numbers."""
         return Snapshot(
             queue_depth=len(self._waiting),
-            queue_rows=sum(ticket.rows for ticket in self._waiting),
+            queue_rows=sum(self._waiting_rows.values()),
             planned_work_ns=self.planned_work_ns(now_ns=now_ns),
             executors_busy=sum(running is not None for running in self._running),
         )
@@ -178,6 +182,7 @@ class Scheduler:
             taken.append(ticket)
             rows += ticket.rows
         self._waiting = left
+        self._waiting_rows[lane] -= rows
         self._waiting_ids.difference_update(ticket.id for ticket in taken)
         dispatch = Dispatch(executor, lane, tuple(taken), rows, cost.predict_ns(rows))
         self._running[executor] = (dispatch, now_ns)
@@ -204,6 +209,7 @@ class Scheduler:
         at = bisect_left(self._waiting, _due(ticket), key=_due)
         assert self._waiting[at] is ticket or self._waiting[at] == ticket
         del self._waiting[at]
+        self._waiting_rows[ticket.lane] -= ticket.rows
 
 
 def _due(ticket: Ticket) -> tuple[int, int]:
