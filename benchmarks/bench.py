@@ -15,7 +15,6 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -170,24 +169,23 @@ def interval(values: list[float]) -> tuple[float, float, float]:
 
 def print_table(figures: dict[str, list[float]], variant: str, memory_mib: float, loaded_mib: float) -> None:
     """Print the markdown table that docs/measuring.md quotes."""
-    show: Callable[[str, str], str] = lambda key, form: "{0} [{1}, {2}]".format(  # noqa: E731
-        *(format(value, form) for value in interval(figures[key]))
-    )
-    print(
-        f"| candidates | raw requests/s | Podium requests/s ({variant}) | ratio | must | goal | CPU µs/request |"
-    )
+
+    def show(key: str, form: str) -> str:
+        median, low, high = (format(value, form) for value in interval(figures[key]))
+        return f"{median} [{low}, {high}]"
+
+    print(f"variant: {variant}; medians over {len(figures['added_ms_20'])} blocks [95 % interval]")
+    print("| candidates | raw requests/s | Podium requests/s | ratio | must | goal | CPU µs/request |")
     print("| --- | --- | --- | --- | --- | --- | --- |")
     for size in SIZES:
-        must, goal = MUST.get(size), GOAL.get(size)
-        print(
-            f"| {size} | {show(f'raw_{size}', '.0f')} | {show(f'served_{size}', '.0f')} | "
-            f"{show(f'ratio_{size}', '.3f')} | {must or '-'} | {goal or '-'} | {show(f'cpu_us_{size}', '.0f')} |"
-        )
+        cells = [show(f"raw_{size}", ".0f"), show(f"served_{size}", ".0f"), show(f"ratio_{size}", ".3f")]
+        cells += [str(MUST.get(size, "-")), str(GOAL.get(size, "-")), show(f"cpu_us_{size}", ".0f")]
+        print(f"| {size} | {' | '.join(cells)} |")
     print(
-        f"added latency, 1 in flight, 20 candidates, p50: {show('added_ms_20', '.3f')} ms (must 0.7, goal 0.4)"
+        f"added latency at 1 in flight, 20 candidates, p50: {show('added_ms_20', '.3f')} ms (must 0.7, goal 0.4)"
     )
     print(
-        f"memory: {memory_mib:.0f} MiB over the raw process when ready (must 120); {loaded_mib:.0f} MiB under load"
+        f"memory over the raw process: {memory_mib:.0f} MiB when ready (must 120), then {loaded_mib:.0f} MiB in all"
     )
 
 

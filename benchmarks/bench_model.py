@@ -2,8 +2,8 @@
 
 Weights are random but fixed: what is measured is the server, and a server's cost does not depend on them.
 The size, three full-rank cross layers over 200 inputs beside a 512-256 tower, was chosen so that raw ONNX
-Runtime gives about the design's orientation figures (13,500 | 4,400 | 926 requests/s at 20, 100 and 500
-candidates) on the machine class of docs/measuring.md: the bars were written for that amount of computing.
+Runtime gives about the design's orientation figures (13,500, 4,400 and 926 requests/s at 20, 100 and 500
+candidates) on machine class A of docs/measuring.md: the bars were written for that amount of computing.
 """
 
 from __future__ import annotations
@@ -15,11 +15,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from benchmarks.bench_sizes import FEATURES, HISTORY, ITEMS
 from export.spec import ExampleRequest, ExportSpec, VocabSpec, candidate, candidate_id, context
 
-ITEMS = 10_507
-FEATURES = 136
-HISTORY = 50
 WIDTH = 32
 
 

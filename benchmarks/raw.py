@@ -15,7 +15,7 @@ import time
 import numpy as np
 import onnxruntime as ort
 
-from benchmarks.bench_model import FEATURES, HISTORY, ITEMS
+from benchmarks.bench_sizes import FEATURES, HISTORY, ITEMS
 
 FEEDS = 8
 """Different feeds in turn, so that no run finds its inputs in the cache because the last one left them."""

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import asyncio
-import gc
 import os
 import signal
 import sys
@@ -15,7 +14,7 @@ from typing import Any
 import uvloop
 from prometheus_client import CollectorRegistry
 
-from server import logs
+from server import logs, tuning
 from server.config import Config, ConfigError, load
 from server.core.scheduler import Limits as SchedulerLimits
 from server.core.scheduler import Scheduler
@@ -27,8 +26,6 @@ from server.ops_http import OpsServer
 from server.ranking import Ranking
 from server.service import Health, RankerService, build_server
 
-SWITCH_INTERVAL_S = 0.0005
-"""Python's default of 5 ms lets a busy thread hold up the event loop for a fifth of a 25 ms budget."""
 LOOP_BEAT_S = 0.05
 EXIT_KILLED = 128 + signal.SIGTERM
 
@@ -46,7 +43,6 @@ def main(argv: Sequence[str] | None = None) -> int:
     except (ConfigError, StartError) as error:
         print(f"podium: {error}", file=sys.stderr)
         return 1
-    sys.setswitchinterval(SWITCH_INTERVAL_S)
     try:
         uvloop.run(Server(config, arguments.models).serve())
     except StartError as error:
@@ -109,6 +105,7 @@ class Server:
         self._config = config
         self._models = models
         self._log = logs.configure(config.logs)
+        self._tuned = tuning.tune()
         self._scheduler = Scheduler(
             SchedulerLimits(
                 rows_max=config.batch.rows_max,
@@ -166,9 +163,7 @@ class Server:
         self._dispatcher.start(loaded.runtimes)
         self._ranking.catalog = loaded.catalog
         await self._health.loaded(loaded.catalog)
-        # Everything alive now lives until the end: no reason for a collection to walk it again.
-        gc.collect()
-        gc.freeze()
+        tuning.freeze()
         self._metrics.watch_gc()
         engine = self._config.engine
         self._log.info(
@@ -180,6 +175,7 @@ class Server:
             executors=engine.executors,
             intra_op_threads=intra_op_threads(engine.intra_op_threads),
             usable_cores=usable_cores(),
+            **self._tuned,
         )
 
     async def _drain(self, server: Any) -> None:
