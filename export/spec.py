@@ -10,7 +10,6 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
-import numpy as np
 from numpy.typing import NDArray
 
 from protos.manifest import NAME_PATTERN, DTypeName, NonFinitePolicy, Role
@@ -46,7 +45,8 @@ def context(
 ) -> InputSpec:
     """A tensor sent once per request; the graph sees [R, *axes].
 
-    A named axis is ragged: a request sends what it has, up to the axis' maximum, and Podium pads on the right.
+    A named axis is ragged: a request sends what it has, up to the axis' maximum, and Podium pads on the
+    right.
 
     Args:
         name: the keyword of `ExportSpec.context` that receives it.
@@ -84,7 +84,12 @@ def candidate(
         non_finite: what NaN or infinity means: `invalid_candidate` leaves only that candidate unscored.
     """
     return InputSpec(
-        name=name, role="candidate", dtype=dtype, shape=("N", *axes), columns=tuple(columns), non_finite=non_finite
+        name=name,
+        role="candidate",
+        dtype=dtype,
+        shape=("N", *axes),
+        columns=tuple(columns),
+        non_finite=non_finite,
     )
 
 
@@ -104,7 +109,8 @@ class VocabSpec:
 
     Attributes:
         keys: int64 or str array [rows]; entry i is the id of row i. The entry at `unknown_row` is not an id.
-        unknown: an id outside the vocabulary takes `unknown_row` ("row") or invalidates the request ("invalid").
+        unknown: an id outside the vocabulary takes `unknown_row` ("row") or invalidates the request
+            ("invalid").
     """
 
     keys: Array
@@ -141,8 +147,8 @@ class ExportSpec:
     Attributes:
         name: the model's name, `[a-z][a-z0-9_-]{0,62}`.
         context: `fn(**context_inputs) -> {state: tensor [R, ...]}`; computed once per request.
-        score: `fn(state, **candidate_inputs) -> {head: tensor [N]}`, where every state tensor has been gathered
-            to [N, ...] (its row for that candidate).
+        score: `fn(state, **candidate_inputs) -> {head: tensor [N]}`, where every state tensor has been
+            gathered to [N, ...] (its row for that candidate).
         inputs: made with `context`, `candidate`, `candidate_id`, `prior`.
         requests: labelled requests, the evaluation set; written into the bundle as its request set.
         calibration: requests that set the int8 ranges; must be disjoint from `requests` (training data, say).
@@ -184,7 +190,9 @@ class ExportSpec:
             raise ValueError("ExportSpec.calibration is empty: int8 needs requests to set its ranges by")
         for entry in self.inputs:
             if entry.vocab is not None and entry.vocab not in self.vocabs:
-                raise ValueError(f"input {entry.name!r} names vocab {entry.vocab!r}, which ExportSpec.vocabs lacks")
+                raise ValueError(
+                    f"input {entry.name!r} names vocab {entry.vocab!r}, which ExportSpec.vocabs lacks"
+                )
             for axis in entry.shape[1:]:
                 if isinstance(axis, str) and axis not in self.axes:
                     raise ValueError(f"input {entry.name!r} names axis {axis!r}, which ExportSpec.axes lacks")

@@ -91,7 +91,7 @@ class Output(msgspec.Struct, kw_only=True):
     name: str
     head: str
     dtype: DTypeName = "float32"
-    shape: list[int | str] = ["N"]
+    shape: list[int | str] = msgspec.field(default_factory=lambda: ["N"])
     activation: Literal["identity", "sigmoid"] = "identity"
     calibration: None = None
 

@@ -1,0 +1,199 @@
+"""A caller's request to a graph's feeds: caller's ids become embedding rows, ragged axes are padded.
+
+The rule is the server's own (padding on the right with 0 up to the axis' maximum; an unknown id takes the
+vocabulary's unknown row), so that what the gates judge is what will be served.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from export.spec import Array, ExampleRequest, ExportSpec, InputSpec, VocabSpec
+from protos.tensor import NUMPY
+
+ROW_TO_CONTEXT = "row_to_context"
+"""Name of the graph input that says which context row a candidate belongs to."""
+
+
+@dataclass(frozen=True, slots=True)
+class Encoded:
+    """One request as the graph sees it, without the batch axis.
+
+    Attributes:
+        context: input -> array, padded; `length` inputs are int64 scalars.
+        candidates: input -> array [N, ...].
+    """
+
+    context: Mapping[str, Array]
+    candidates: Mapping[str, Array]
+
+    @property
+    def count(self) -> int:
+        """Number of candidates."""
+        return len(next(iter(self.candidates.values())))
+
+    def take(self, rows: Array) -> Encoded:
+        """The same request with only these candidates, in this order."""
+        return Encoded(self.context, {name: column[rows] for name, column in self.candidates.items()})
+
+
+class Codec:
+    """Encodes the requests of one spec."""
+
+    def __init__(self, spec: ExportSpec) -> None:
+        """Index the vocabularies.
+
+        Raises:
+            ValueError: the inputs cannot be sent over the wire, or a vocabulary repeats an id.
+        """
+        _check(spec)
+        self._inputs = tuple(spec.inputs)
+        self._axes = dict(spec.axes)
+        self._candidates_max = spec.candidates_max
+        self._vocabs = {name: _Index.of(name, vocab) for name, vocab in spec.vocabs.items()}
+        self.context_names = tuple(
+            name for e in spec.inputs if e.role == "context" for name in (e.name, e.length) if name
+        )
+        self.candidate_names = tuple(e.name for e in spec.inputs if e.role != "context")
+
+    @property
+    def input_names(self) -> tuple[str, ...]:
+        """The graph's inputs, in manifest order; no context means that nothing is gathered."""
+        gather = (ROW_TO_CONTEXT,) if self.context_names else ()
+        return (*self.context_names, *self.candidate_names, *gather)
+
+    def encode(self, request: ExampleRequest) -> Encoded:
+        """Encode one request.
+
+        Raises:
+            ValueError: an input is missing, has a wrong shape, is not finite, or holds an id that the
+                vocabulary refuses.
+        """
+        context: dict[str, Array] = {}
+        candidates: dict[str, Array] = {}
+        for entry in self._inputs:
+            if entry.role == "context":
+                array = self._cast(entry, _get(request.context, entry))
+                context[entry.name] = self._pad(entry, array)
+                if entry.length is not None:
+                    context[entry.length] = np.array(len(array), np.int64)
+            elif entry.role == "prior_score":
+                candidates[entry.name] = self._prior(entry, request)
+            else:
+                candidates[entry.name] = self._cast(entry, _get(request.candidates, entry))
+                if candidates[entry.name].shape[1:] != entry.shape[1:]:
+                    raise ValueError(
+                        f"input {entry.name!r}: a request has shape {candidates[entry.name].shape}"
+                    )
+        counts = {len(column) for column in candidates.values()}
+        if len(counts) > 1 or not 1 <= min(counts) <= self._candidates_max:
+            raise ValueError(
+                f"a request's candidate columns have lengths {sorted(counts)}; they must agree and lie "
+                f"between 1 and candidates_max = {self._candidates_max}"
+            )
+        return Encoded(context, candidates)
+
+    def feeds(self, requests: Sequence[Encoded]) -> dict[str, Array]:
+        """Lay out requests as the feeds of one run: context rows stacked, candidates concatenated."""
+        feeds: dict[str, Array] = {
+            name: np.stack([request.context[name] for request in requests]) for name in self.context_names
+        }
+        for name in self.candidate_names:
+            feeds[name] = np.concatenate([request.candidates[name] for request in requests])
+        if self.context_names:
+            counts = [request.count for request in requests]
+            feeds[ROW_TO_CONTEXT] = np.repeat(np.arange(len(requests), dtype=np.int64), counts)
+        return feeds
+
+    def _cast(self, entry: InputSpec, array: Array) -> Array:
+        if entry.vocab is not None:
+            return self._vocabs[entry.vocab].rows(array)
+        cast = np.asarray(array).astype(NUMPY[entry.dtype])
+        if cast.dtype.kind == "f" and entry.non_finite != "allow" and not np.isfinite(cast).all():
+            raise ValueError(f"input {entry.name!r}: a request has a value that is not finite")
+        return cast
+
+    def _pad(self, entry: InputSpec, array: Array) -> Array:
+        shape = tuple(self._axes[axis] if isinstance(axis, str) else axis for axis in entry.shape[1:])
+        fits = array.ndim == len(shape) and all(
+            size <= most if isinstance(axis, str) else size == most
+            for size, most, axis in zip(array.shape, shape, entry.shape[1:], strict=True)
+        )
+        if not fits:
+            raise ValueError(
+                f"input {entry.name!r}: a request has shape {array.shape}, the graph takes {shape}"
+            )
+        padded = np.zeros(shape, array.dtype)
+        padded[tuple(slice(size) for size in array.shape)] = array
+        return padded
+
+    def _prior(self, entry: InputSpec, request: ExampleRequest) -> Array:
+        if request.prior_scores is not None:
+            return self._cast(entry, request.prior_scores)
+        if entry.when_absent is None:
+            raise ValueError(
+                f"input {entry.name!r}: a request has no prior_scores, and when_absent is not set"
+            )
+        return np.full(request.count, entry.when_absent, np.float32)
+
+
+@dataclass(frozen=True, slots=True)
+class _Index:
+    """A vocabulary, sorted for lookup."""
+
+    name: str
+    keys: Array
+    rows_of: Array
+    spec: VocabSpec
+
+    @classmethod
+    def of(cls, name: str, spec: VocabSpec) -> _Index:
+        table = np.asarray(spec.keys)
+        if table.ndim != 1 or len(table) < 2 or table.dtype.kind not in "iU":
+            raise ValueError(f"vocabulary {name!r}: keys must be a 1-d array of two or more int64 or str")
+        if not 0 <= spec.unknown_row < len(table):
+            raise ValueError(f"vocabulary {name!r}: unknown_row {spec.unknown_row} is not one of its rows")
+        rows = np.delete(np.arange(len(table), dtype=np.int64), spec.unknown_row)
+        order = np.argsort(table[rows], kind="stable")
+        keys = table[rows][order]
+        if (keys[1:] == keys[:-1]).any():
+            raise ValueError(f"vocabulary {name!r} repeats an id")
+        return cls(name, keys, rows[order], spec)
+
+    def rows(self, ids: Array) -> Array:
+        """Embedding rows, int64, in the shape of `ids`."""
+        at = np.minimum(np.searchsorted(self.keys, ids), len(self.keys) - 1)
+        known = self.keys[at] == np.asarray(ids)
+        if self.spec.unknown == "invalid" and not known.all():
+            raise ValueError(f"vocabulary {self.name!r}: a request has an id that it does not hold")
+        return np.where(known, self.rows_of[at], self.spec.unknown_row).astype(np.int64)
+
+
+def _check(spec: ExportSpec) -> None:
+    """Refuse what the wire contract cannot carry."""
+    for role in ("candidate_id", "prior_score"):
+        if sum(entry.role == role for entry in spec.inputs) > 1:
+            raise ValueError(f"ExportSpec.inputs has more than one input of role {role}")
+    names = {entry.name for entry in spec.inputs} | {entry.length for entry in spec.inputs}
+    taken = ({ROW_TO_CONTEXT} | set(spec.heads)) & names
+    if taken:
+        raise ValueError(
+            f"input name {min(str(name) for name in taken)!r} is taken (by a head or by Podium itself)"
+        )
+    for entry in spec.inputs:
+        if entry.vocab is None or entry.role != "context":
+            continue
+        if np.asarray(spec.vocabs[entry.vocab].keys).dtype.kind != "i":
+            raise ValueError(f"context input {entry.name!r}: a tensor on the wire cannot carry string ids")
+        if entry.dtype != "int64":
+            raise ValueError(f"context input {entry.name!r}: embedding rows are int64, not {entry.dtype}")
+
+
+def _get(arrays: Mapping[str, Array], entry: InputSpec) -> Array:
+    try:
+        return np.asarray(arrays[entry.name])
+    except KeyError:
+        raise ValueError(f"input {entry.name!r}: a request lacks it") from None

@@ -1,0 +1,105 @@
+"""The manifest of a bundle, from the spec and from what the gates measured."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+from export.codec import ROW_TO_CONTEXT
+from export.runtime import PROVIDERS
+from export.spec import ExportSpec
+from protos.manifest import (
+    Axis,
+    Combine,
+    File,
+    Format,
+    Golden,
+    Input,
+    Manifest,
+    Output,
+    RequestSet,
+    Scoring,
+    Variant,
+    Vocab,
+)
+
+CONTEXTS_MAX = 64
+"""Most requests in one run."""
+
+PROVIDERS_OF = {"fp32": ["*"], "int8": list(PROVIDERS)}
+QUANTIZATION_OF = {"fp32": "none", "int8": "static_u8s8"}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Parts:
+    """What is known of a bundle before it has a version."""
+
+    spec: ExportSpec
+    vocabs: Mapping[str, Vocab]
+    variants: Mapping[str, Variant]
+    default_variant: str
+    chunkable: bool
+    golden: Golden
+    requests: RequestSet
+    source: Mapping[str, Any]
+
+
+def manifest_of(parts: Parts, version: int, files: list[File]) -> Manifest:
+    """Put the manifest together."""
+    spec = parts.spec
+    has_context = any(entry.role == "context" for entry in spec.inputs)
+    axes = {"R": Axis(max=CONTEXTS_MAX)} if has_context else {}
+    axes["N"] = Axis(max=spec.candidates_max)
+    axes |= {name: Axis(max=size, pad="right") for name, size in spec.axes.items()}
+    return Manifest(
+        format=Format(requires=["vocab"] if parts.vocabs else []),
+        model=spec.name,
+        version=version,
+        created=datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
+        budget_ms=spec.budget_ms,
+        scoring=Scoring(chunkable=parts.chunkable),
+        axes=axes,
+        cost_axes=["R", "N"] if has_context else ["N"],  # ragged axes are always padded: they cost the same
+        inputs=inputs_of(spec),
+        vocabs=dict(parts.vocabs),
+        outputs=[Output(name=head, head=head) for head in spec.heads],
+        combine=Combine(weights=dict(spec.heads)),
+        default_variant=parts.default_variant,
+        variants=dict(parts.variants),
+        golden=parts.golden,
+        requests=parts.requests,
+        source=dict(parts.source),
+        files=files,
+    )
+
+
+def inputs_of(spec: ExportSpec) -> list[Input]:
+    """The graph's inputs: contexts with their lengths, then candidates, then the gather's index."""
+    contexts: list[Input] = []
+    candidates: list[Input] = []
+    for entry in spec.inputs:
+        described = Input(
+            name=entry.name,
+            role=entry.role,
+            dtype=entry.dtype,
+            shape=list(entry.shape),
+            vocab=entry.vocab,
+            accepts=list(entry.accepts),
+            columns=list(entry.columns),
+            non_finite=entry.non_finite,
+            when_absent=entry.when_absent,
+        )
+        if entry.role != "context":
+            candidates.append(described)
+            continue
+        contexts.append(described)
+        if entry.length is not None:
+            contexts.append(
+                Input(name=entry.length, role="context_length", dtype="int64", shape=["R"], of=entry.name)
+            )
+    if not contexts:
+        return candidates
+    gather = Input(name=ROW_TO_CONTEXT, role="row_to_context", dtype="int64", shape=["N"])
+    return [*contexts, *candidates, gather]

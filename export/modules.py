@@ -1,0 +1,73 @@
+"""The PyTorch modules behind a spec's two functions, and the one module that is traced.
+
+The exporter turns tensors of modules it can see into named initialisers; a module that hides in a closure
+would be baked in as an anonymous constant. So the modules are looked up and registered.
+"""
+
+from __future__ import annotations
+
+import functools
+import inspect
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from typing import Any
+
+import torch
+from torch import nn
+
+from export.codec import ROW_TO_CONTEXT, Codec
+from export.spec import ExportSpec
+
+
+def owned_modules(spec: ExportSpec) -> list[nn.Module]:
+    """Modules that `spec.context` and `spec.score` are bound to or close over, each once."""
+    found: dict[int, nn.Module] = {}
+    for function in (spec.context, spec.score):
+        for module in _behind(function):
+            found.setdefault(id(module), module)
+    return list(found.values())
+
+
+class ServingModule(nn.Module):  # type: ignore[misc]  # torch is untyped here
+    """context -> gather -> score, on the feeds of a batch."""
+
+    def __init__(self, spec: ExportSpec, codec: Codec) -> None:
+        super().__init__()
+        self.owned = nn.ModuleList(owned_modules(spec))
+        self._spec = spec
+        self._codec = codec
+
+    def forward(self, feeds: Mapping[str, Any]) -> tuple[Any, ...]:
+        """Score a batch.
+
+        Args:
+            feeds: every graph input; contexts [R, ...], candidates [N, ...], row_to_context int64 [N].
+
+        Returns:
+            one [N] tensor per head, in the spec's order.
+        """
+        state = self._spec.context(**{name: feeds[name] for name in self._codec.context_names})
+        if self._codec.context_names:
+            rows = feeds[ROW_TO_CONTEXT]
+            state = {name: torch.index_select(value, 0, rows) for name, value in state.items()}
+        outputs = self._spec.score(state, **{name: feeds[name] for name in self._codec.candidate_names})
+        return tuple(outputs[head].float() for head in self._spec.heads)
+
+
+def _behind(function: Callable[..., Any]) -> Iterator[nn.Module]:
+    """Modules that a callable is, is bound to, or closes over."""
+    if isinstance(function, functools.partial):
+        yield from _modules((*function.args, *function.keywords.values()))
+        yield from _behind(function.func)
+        return
+    owner = getattr(function, "__self__", None)
+    yield from _modules((function, owner))
+    if owner is not None and not isinstance(owner, nn.Module):
+        yield from _modules(getattr(owner, "__dict__", {}).values())
+    plain = inspect.unwrap(getattr(function, "__func__", function))
+    if inspect.isfunction(plain):
+        names = inspect.getclosurevars(plain)
+        yield from _modules((*names.nonlocals.values(), *names.globals.values()))
+
+
+def _modules(values: Iterable[Any]) -> Iterator[nn.Module]:
+    return (value for value in values if isinstance(value, nn.Module))

@@ -1,0 +1,244 @@
+"""The export: trace, quantise, judge, write. Reads top to bottom in the order things happen.
+
+Every gate runs before the first byte is written; a gate that refuses leaves no trace on disk.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from export import bundle, context_share, golden, report_html
+from export.codec import Codec
+from export.describe import PROVIDERS_OF, QUANTIZATION_OF, Parts, manifest_of
+from export.gates import (
+    GateResult,
+    agreement,
+    batch_invariance,
+    context_once,
+    parity,
+    quality,
+    shapes,
+    speed,
+)
+from export.gates.evidence import Evidence, Subject
+from export.int8 import Int8, build
+from export.provenance import source_of
+from export.reference import Reference
+from export.report import Report, VariantReport, encode
+from export.runtime import optimized_op_counts
+from export.spec import ExportSpec
+from export.tracing import trace
+from protos.manifest import Agreement, BatchInvariance, Manifest, Quality, Variant
+
+VARIANTS = ("fp32", "int8")
+STEPS = ("reference", "trace", "fp32 gates", "quantise", "int8 gates", "speed", "write")
+"""What `progress` is called with, in order; the int8 steps are left out when int8 is not asked for."""
+
+
+@dataclass(slots=True)
+class _Judged:
+    """A variant with what its gates found."""
+
+    subject: Subject
+    agreement: Agreement
+    quality: Quality
+    invariance: BatchInvariance
+    int8: Int8 | None = None
+    speedup: dict[str, float] = field(default_factory=dict)
+    worth_serving: bool = True
+
+
+@dataclass(slots=True)
+class _Run:
+    """One export while it runs."""
+
+    spec: ExportSpec
+    progress: Callable[[str], None] | None
+    gates: list[GateResult] = field(default_factory=list)
+    seconds: dict[str, float] = field(default_factory=dict)
+
+    @contextmanager
+    def step(self, name: str) -> Iterator[None]:
+        """Announce a step and take its time."""
+        if self.progress is not None:
+            self.progress(name)
+        start = time.perf_counter()
+        yield
+        self.seconds[name] = round(time.perf_counter() - start, 3)
+
+
+def export(
+    spec: ExportSpec,
+    out: Path,
+    variants: Sequence[str] = VARIANTS,
+    *,
+    source: str,
+    progress: Callable[[str], None] | None = None,
+) -> Report:
+    """Export a ranker, judge it, and write its bundle to `out/NAME/VERSION`.
+
+    Args:
+        spec: the ranker.
+        out: folder of models; created when missing.
+        variants: "fp32", which is the base of all others, and optionally "int8".
+        source: the spec's address, `module:function`, kept in the manifest.
+        progress: called with each of STEPS as it starts.
+
+    Raises:
+        GateFailed: a gate refused the model or a variant; nothing is written.
+        ExportFailed: PyTorch could not turn the model into a graph.
+        ValueError: the spec contradicts itself or its requests.
+    """
+    if "fp32" not in variants or set(variants) - set(VARIANTS):
+        raise ValueError(f"variants must be fp32 or fp32,int8, not {','.join(variants)}")
+    run = _Run(spec, progress)
+    with run.step("reference"):
+        codec = Codec(spec)
+        calibration = [codec.encode(request) for request in spec.calibration]
+        evidence = Evidence.gather(spec, codec, Reference(spec, codec))
+    with run.step("trace"):
+        model = trace(spec, codec, evidence.requests[0])
+    judged = {"fp32": _judge_fp32(run, evidence, Subject("fp32", model))}
+    if "int8" in variants:
+        with run.step("quantise"):
+            int8 = build(model, evidence, calibration)
+        judged["int8"] = _judge_int8(run, evidence, int8, judged["fp32"].subject)
+    default = "int8" if "int8" in judged and judged["int8"].worth_serving else "fp32"
+    share = context_share.measure(evidence, judged[default].subject)
+    with run.step("write"):
+        return _write(run, evidence, judged, _Choice(out, source, default, share))
+
+
+def _judge_fp32(run: _Run, evidence: Evidence, subject: Subject) -> _Judged:
+    with run.step("fp32 gates"):
+        run.gates.append(parity.check(evidence, subject))
+        run.gates.append(context_once.check(evidence, subject))
+        run.gates.append(shapes.check(evidence, subject))
+        return _judge_ranking(run, evidence, subject)
+
+
+def _judge_int8(run: _Run, evidence: Evidence, int8: Int8, fp32: Subject) -> _Judged:
+    subject = Subject("int8", int8.model)
+    with run.step("int8 gates"):
+        judged = _judge_ranking(run, evidence, subject)
+        judged.int8 = int8
+    with run.step("speed"):
+        result, judged.speedup, faster = speed.check(evidence, subject, fp32)
+        run.gates.append(result)
+        # With nothing quantised it is the fp32 graph under another name.
+        judged.worth_serving = faster and bool(int8.quantized)
+    return judged
+
+
+def _judge_ranking(run: _Run, evidence: Evidence, subject: Subject) -> _Judged:
+    """The gates that every variant passes, in order."""
+    result, agreed = agreement.check(evidence, subject)
+    run.gates.append(result)
+    result, found = quality.check(evidence, subject)
+    run.gates.append(result)
+    result, invariance = batch_invariance.check(evidence, subject)
+    run.gates.append(result)
+    return _Judged(subject, agreed, found, invariance)
+
+
+@dataclass(frozen=True, slots=True)
+class _Choice:
+    out: Path
+    source: str
+    default_variant: str
+    context_share: float
+
+
+def _write(run: _Run, evidence: Evidence, judged: dict[str, _Judged], choice: _Choice) -> Report:
+    spec = run.spec
+    rows = golden.pick(evidence)
+    max_abs = golden.max_abs(evidence, judged)
+    scores = {name: golden.scores_of(evidence, one.subject, rows) for name, one in judged.items()}
+    exact = all(golden.order_is_exact(values, max_abs) for values in scores.values())
+    operators = {name: optimized_op_counts(one.subject.model) for name, one in judged.items()}
+    report = _report(run, evidence, judged, choice)
+    for entry in report.variants:
+        entry.operators = operators[entry.variant]
+    with bundle.staging(choice.out, spec.name) as folder:
+        graphs = {name: bundle.write_graph(folder, name, one.subject.model) for name, one in judged.items()}
+        bundle.write_golden(folder, evidence, rows, scores)
+        parts = Parts(
+            spec=spec,
+            vocabs=bundle.write_vocabs(folder, evidence),
+            variants={name: _variant(judged[name], graphs[name], operators[name]) for name in judged},
+            default_variant=choice.default_variant,
+            chunkable=choice.context_share < context_share.SHARE_MAX,
+            golden=bundle.golden_entry(rows, max_abs, exact),
+            requests=bundle.write_requests(folder, evidence),
+            source=_source(spec, choice, judged),
+        )
+
+        def seal(version: int) -> Manifest:
+            report.version = version
+            (folder / "report.json").write_bytes(encode(report))
+            (folder / "report.html").write_text(report_html.render(report), encoding="utf-8")
+            return manifest_of(parts, version, bundle.list_files(folder))
+
+        path, _ = bundle.publish(folder, seal)
+    report.path = str(path)
+    return report
+
+
+def _variant(judged: _Judged, graph: str, operators: dict[str, int]) -> Variant:
+    name = judged.subject.variant
+    return Variant(
+        graphs={"fused": graph},
+        providers=PROVIDERS_OF[name],
+        quantization=QUANTIZATION_OF[name],
+        worth_serving=judged.worth_serving,
+        batch_invariance=judged.invariance,
+        agreement=judged.agreement,
+        quality=judged.quality,
+        speedup_over_fp32=judged.speedup,
+        op_counts={"fused": operators},
+    )
+
+
+def _source(spec: ExportSpec, choice: _Choice, judged: dict[str, _Judged]) -> dict[str, object]:
+    source = source_of(spec, choice.source)
+    source["context_share"] = round(choice.context_share, 4)
+    if "int8" in judged and (int8 := judged["int8"].int8) is not None:
+        source["int8"] = {
+            "quantized": list(int8.quantized),
+            "kept_fp32": dict(int8.kept_fp32),
+            "levelled": list(int8.levelled),
+            "calibration_requests": len(spec.calibration),
+        }
+    return source
+
+
+def _report(run: _Run, evidence: Evidence, judged: dict[str, _Judged], choice: _Choice) -> Report:
+    prior = quality.prior_quality(evidence)
+    return Report(
+        model=run.spec.name,
+        version=0,
+        path="",
+        default_variant=choice.default_variant,
+        requests=len(evidence.requests),
+        labelled=judged["fp32"].quality.requests,
+        prior_ndcg=None if prior != prior else prior,
+        context_share=choice.context_share,
+        variants=[
+            VariantReport(
+                variant=name,
+                worth_serving=one.worth_serving,
+                graph_bytes=one.subject.model.ByteSize(),
+                quality=one.quality,
+                speedup_over_fp32=one.speedup,
+                quantized=list(one.int8.quantized) if one.int8 else [],
+                kept_fp32=dict(one.int8.kept_fp32) if one.int8 else {},
+            )
+            for name, one in judged.items()
+        ],
+        gates=run.gates,
+        seconds=run.seconds,
+    )

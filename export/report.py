@@ -1,0 +1,56 @@
+"""What an export reports: `report.json` in the bundle, and the value that `export` returns."""
+
+from __future__ import annotations
+
+import msgspec
+
+from export.gates.verdict import GateResult
+from protos.manifest import Quality
+
+
+class VariantReport(msgspec.Struct, kw_only=True):
+    """One variant.
+
+    Attributes:
+        speedup_over_fp32: batch shape -> fp32 time / this variant's time.
+        quantized: products that run in int8.
+        kept_fp32: product -> why it did not become int8.
+        operators: what ONNX Runtime runs after its own optimisations.
+    """
+
+    variant: str
+    worth_serving: bool
+    graph_bytes: int
+    quality: Quality
+    speedup_over_fp32: dict[str, float] = {}
+    quantized: list[str] = []
+    kept_fp32: dict[str, str] = {}
+    operators: dict[str, int] = {}
+
+
+class Report(msgspec.Struct, kw_only=True):
+    """An accepted export.
+
+    Attributes:
+        path: the bundle's folder as it was asked for; empty in `report.json`, which travels with the bundle.
+        prior_ndcg: nDCG@10 of the order that the requests came with; None without labels.
+        context_share: time of the context side over a whole run at 1 context and 200 candidates.
+        seconds: step -> wall time.
+    """
+
+    model: str
+    version: int
+    path: str
+    default_variant: str
+    requests: int
+    labelled: int
+    prior_ndcg: float | None
+    context_share: float
+    variants: list[VariantReport]
+    gates: list[GateResult]
+    seconds: dict[str, float]
+
+
+def encode(report: Report) -> bytes:
+    """Indented JSON."""
+    return msgspec.json.format(msgspec.json.encode(report), indent=2) + b"\n"

@@ -1,0 +1,199 @@
+"""PyTorch to ONNX: trace the serving module with symbolic R and N, and strip what must not leave the house.
+
+Rules: string dynamic dimensions (they raise where the model specialises; `Dim.AUTO` silently bakes a size
+in); example sizes >= 2 and unlike every other size in the model (sizes 0 and 1 are specialised, equal sizes
+are merged); ragged axes are fixed at their maximum, because the server always pads to it.
+"""
+
+from __future__ import annotations
+
+import logging
+import warnings
+from collections.abc import Iterable
+from typing import Any
+
+import numpy as np
+import onnx
+import torch
+
+from export.codec import ROW_TO_CONTEXT, Codec, Encoded
+from export.modules import ServingModule
+from export.spec import Array, ExportSpec
+
+OPSET = 20
+GRAPH_BYTES_MAX = 1_500_000_000
+"""protobuf ends at 2 GB; a graph near that needs external data, which bundles do not carry."""
+
+_PRIMES = (
+    3,
+    5,
+    7,
+    11,
+    13,
+    17,
+    19,
+    23,
+    29,
+    31,
+    37,
+    41,
+    43,
+    47,
+    53,
+    59,
+    61,
+    67,
+    71,
+    73,
+    79,
+    83,
+    89,
+    97,
+    101,
+    103,
+)
+
+
+class ExportFailed(Exception):
+    """The model cannot be turned into a graph. One sentence."""
+
+
+def trace(spec: ExportSpec, codec: Codec, example: Encoded) -> onnx.ModelProto:
+    """Export the ranker as one graph; inputs and outputs carry the spec's names.
+
+    Args:
+        example: any request; its values are repeated to the example sizes.
+
+    Raises:
+        ExportFailed: tracing failed or specialised a dimension, or the graph is too large.
+    """
+    module = ServingModule(spec, codec).eval()
+    rows, candidates = _example_sizes(spec, module)
+    feeds = _example_feeds(codec, example, rows, candidates)
+    tensors = {name: torch.from_numpy(feeds[name]) for name in codec.input_names}
+    symbols = {name: {0: axis_of(codec, name)} for name in codec.input_names}
+    exporter_log = logging.getLogger("torch.onnx")
+    level = exporter_log.level
+    exporter_log.setLevel(logging.ERROR)  # it reports every optional package that is not installed
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # the exporter's own deprecations
+            program = torch.onnx.export(
+                module,
+                args=(),
+                kwargs={"feeds": tensors},
+                dynamic_shapes={"feeds": symbols},
+                input_names=list(codec.input_names),
+                output_names=list(spec.heads),
+                dynamo=True,
+                opset_version=OPSET,
+                optimize=True,
+                verbose=False,
+            )
+            model = program.model_proto
+    except (
+        Exception
+    ) as error:  # the exporter raises whatever the user's functions raise, wrapped several times
+        raise ExportFailed(f"PyTorch could not trace the model: {_cause(error)}") from error
+    finally:
+        exporter_log.setLevel(level)
+    _require_inputs(model, codec)
+    strip(model)
+    finish(model)
+    return model
+
+
+def axis_of(codec: Codec, name: str) -> str:
+    """Name of an input's leading axis."""
+    return "R" if name in codec.context_names else "N"
+
+
+def strip(model: onnx.ModelProto) -> None:
+    """Remove stack traces, source paths and doc strings, in place.
+
+    The exporter writes file names and code lines into every node's metadata: a published bundle must not show
+    its author's disk.
+    """
+    _clear(model)
+    _clear_graph(model.graph)
+    for function in model.functions:
+        _clear(function)
+        for node in function.node:
+            _clear_node(node)
+    model.producer_name, model.producer_version = "podium", ""
+
+
+def finish(model: onnx.ModelProto) -> None:
+    """Check a graph that is to be written.
+
+    Raises:
+        ExportFailed: it is not valid ONNX, or too large to be one file.
+    """
+    size = model.ByteSize()
+    if size > GRAPH_BYTES_MAX:
+        raise ExportFailed(
+            f"the graph has {size / 1e9:.1f} GB; over {GRAPH_BYTES_MAX / 1e9:.1f} GB it would need external "
+            "data, which bundles do not carry: make the embedding tables smaller"
+        )
+    try:
+        onnx.checker.check_model(model, full_check=True)
+    except (onnx.checker.ValidationError, onnx.shape_inference.InferenceError) as error:
+        raise ExportFailed(f"the exported graph is not valid: {error}") from error
+
+
+def _example_sizes(spec: ExportSpec, module: ServingModule) -> tuple[int, int]:
+    taken = {size for tensor in module.state_dict().values() for size in tensor.shape}
+    taken |= {size for entry in spec.inputs for size in entry.shape if isinstance(size, int)}
+    taken |= set(spec.axes.values())
+    free = [prime for prime in _PRIMES if prime not in taken]
+    if len(free) < 2:
+        raise ExportFailed("the model's tensors have every small prime as a size: no example size is left")
+    return free[0], free[1]
+
+
+def _example_feeds(codec: Codec, example: Encoded, rows: int, candidates: int) -> dict[str, Array]:
+    one = codec.feeds([example.take(np.zeros(1, np.int64))])
+    feeds = {
+        name: np.repeat(array, rows if axis_of(codec, name) == "R" else candidates, axis=0)
+        for name, array in one.items()
+    }
+    if ROW_TO_CONTEXT in feeds:
+        feeds[ROW_TO_CONTEXT] = np.sort(np.arange(candidates, dtype=np.int64) % rows)
+    return feeds
+
+
+def _require_inputs(model: onnx.ModelProto, codec: Codec) -> None:
+    given = [entry.name for entry in model.graph.input]
+    if given != list(codec.input_names):
+        raise ExportFailed(f"the graph has inputs {given}, not {list(codec.input_names)}")
+
+
+def _cause(error: BaseException) -> str:
+    while error.__cause__ is not None:
+        error = error.__cause__
+    return str(error).strip().split("\n\n")[0].replace("\n", " ")
+
+
+def _clear_graph(graph: onnx.GraphProto) -> None:
+    _clear(graph)
+    for node in graph.node:
+        _clear_node(node)
+    values: Iterable[Any]
+    for values in (graph.input, graph.output, graph.value_info, graph.initializer):
+        for value in values:
+            _clear(value)
+
+
+def _clear_node(node: onnx.NodeProto) -> None:
+    _clear(node)
+    for attribute in node.attribute:
+        attribute.doc_string = ""
+        if attribute.type == onnx.AttributeProto.GRAPH:
+            _clear_graph(attribute.g)
+        for graph in attribute.graphs:
+            _clear_graph(graph)
+
+
+def _clear(message: Any) -> None:
+    message.doc_string = ""
+    del message.metadata_props[:]

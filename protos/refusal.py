@@ -1,0 +1,75 @@
+"""A refusal read back from the wire: `grpc-status-details-bin` and `grpc-retry-pushback-ms`.
+
+Shared by whoever gets refused: the client and the load test. What the server writes is `server.status`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any
+
+from google.protobuf.message import DecodeError
+from google.rpc import error_details_pb2, status_pb2
+
+DOMAIN = "podium.v1"
+"""`ErrorInfo.domain` of Podium's own refusals; whatever lacks it came from gRPC, a proxy or the network."""
+DETAILS_KEY = "grpc-status-details-bin"
+PUSHBACK_KEY = "grpc-retry-pushback-ms"
+
+
+@dataclass(frozen=True, slots=True)
+class RefusalDetails:
+    """What the trailers say beside gRPC's code and text.
+
+    Attributes:
+        kind: as `server.errors.Kind`'s value; "" when the refusal is not Podium's own.
+        reason: `ErrorInfo.reason`; "" when the refusal is not Podium's own.
+        field: path of the offending field; "" when there is none.
+        retry_after_s: from RetryInfo; None = the refusal carries none.
+        pushback_ms: gRPC's own hint; negative = do not retry, None = absent or unreadable.
+    """
+
+    kind: str = ""
+    reason: str = ""
+    field: str = ""
+    retry_after_s: float | None = None
+    pushback_ms: int | None = None
+
+
+def read(trailers: Iterable[tuple[str, str | bytes]]) -> RefusalDetails:
+    """Read a refusal's trailers; damaged ones read as absent, since a proxy may have written them."""
+    kind = reason = field = ""
+    retry_after_s: float | None = None
+    pushback_ms: int | None = None
+    for key, value in trailers:
+        if key == PUSHBACK_KEY:
+            pushback_ms = _integer(value)
+        elif key == DETAILS_KEY and isinstance(value, bytes):
+            for detail in _details(value):
+                if detail.Is(error_details_pb2.ErrorInfo.DESCRIPTOR):
+                    info = error_details_pb2.ErrorInfo.FromString(detail.value)
+                    if info.domain == DOMAIN:
+                        kind, reason = info.metadata["kind"], info.reason
+                elif detail.Is(error_details_pb2.RetryInfo.DESCRIPTOR):
+                    delay = error_details_pb2.RetryInfo.FromString(detail.value).retry_delay
+                    retry_after_s = delay.seconds + delay.nanos / 1e9
+                elif detail.Is(error_details_pb2.BadRequest.DESCRIPTOR):
+                    violations = error_details_pb2.BadRequest.FromString(detail.value).field_violations
+                    field = violations[0].field if violations else ""
+    return RefusalDetails(kind, reason, field, retry_after_s, pushback_ms)
+
+
+def _details(data: bytes) -> Iterable[Any]:
+    try:
+        details: Iterable[Any] = status_pb2.Status.FromString(data).details
+    except DecodeError:
+        return ()
+    return details
+
+
+def _integer(value: str | bytes) -> int | None:
+    try:
+        return int(value)
+    except ValueError:
+        return None
