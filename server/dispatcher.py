@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from queue import SimpleQueue
 from typing import Any
 
+from server import tuning
 from server.core.decisions import Admitted, Dispatch, Lane, Rejected, Snapshot, Ticket
 from server.core.scheduler import Scheduler
 from server.domain import Payload, RunStamps, Scored, Scores
@@ -167,6 +168,7 @@ class Dispatcher:
     def _execute(self, executor: int) -> None:
         """The executor's thread: pull, run, report."""
         assert self._loop is not None
+        tuning.stand_back()
         slot: SimpleQueue[None] = SimpleQueue()
         result: _Result | None = None
         while True:

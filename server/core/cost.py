@@ -22,6 +22,9 @@ RATIO_MAX = 4.0
 """Beyond this a run is a stall (a page-in, a stopped process), not the model: counted once, not fitted."""
 STALLS_BELIEVED = 5
 """This many stalls in a row are no stalls: the machine has changed."""
+DOUBT = 0.02
+"""Share of the distance to the warm-up's profile that one doubt goes back: 230 doubts heal a 100-fold estimate.
+Larger heals sooner, and on a machine that truly is slower it starts more runs that end late."""
 
 
 @dataclass(slots=True)
@@ -33,6 +36,10 @@ class CostModel:
     ratio: float = 1.2
     _stalls: int = 0
     _sums: list[float] = field(default_factory=lambda: [0.0] * 5)  # w, w·x, w·y, w·x², w·x·y
+    _profile: tuple[float, float, float] = field(init=False)  # overhead, row and ratio at the start
+
+    def __post_init__(self) -> None:
+        self._profile = (self.overhead_ns, self.row_ns, self.ratio)
 
     @classmethod
     def fitted(cls, points: Sequence[tuple[int, int]]) -> CostModel:
@@ -47,6 +54,7 @@ class CostModel:
         model = cls(overhead_ns=ns / 2, row_ns=ns / 2 / max(rows, 1))
         for rows, ns in points:
             model._fit(rows, ns)
+        model._profile = (model.overhead_ns, model.row_ns, model.ratio)
         return model
 
     def predict_ns(self, rows: int) -> int:
@@ -63,6 +71,23 @@ class CostModel:
         if not self._stalls or self._stalls >= STALLS_BELIEVED:
             self._fit(rows, actual_ns)
         return actual_ns / max(predicted_ns, 1)
+
+    def profile_ns(self, rows: int) -> int:
+        """What the model predicted for `rows` rows when it started."""
+        overhead_ns, row_ns, ratio = self._profile
+        return math.ceil(ratio * (overhead_ns + row_ns * rows))
+
+    def doubt(self) -> None:
+        """Believe a little less of what was learned.
+
+        An over-estimate admits nothing, so nothing runs, so nothing teaches: only a refusal can heal it. What
+        was measured is dropped as well, so that the next run sets the level by itself.
+        """
+        overhead_ns, row_ns, ratio = self._profile
+        self.overhead_ns += DOUBT * (overhead_ns - self.overhead_ns)
+        self.row_ns += DOUBT * (row_ns - self.row_ns)
+        self.ratio += DOUBT * (ratio - self.ratio)
+        self._sums = [0.0] * 5
 
     def _fit(self, rows: int, ns: int) -> None:
         w, wx, wy, wxx, wxy = (FORGETTING * s for s in self._sums)

@@ -89,6 +89,7 @@ class Scheduler:
         )
         if isinstance(verdict, Rejected):
             self._take_out(ticket)
+            self._question(ticket, verdict, now_ns)
             return verdict
         latest_ns = ticket.deadline_ns - alone_ns
         heapq.heappush(self._latest_starts, (latest_ns, ticket.id, ticket))
@@ -187,6 +188,14 @@ class Scheduler:
         dispatch = Dispatch(executor, lane, tuple(taken), rows, cost.predict_ns(rows))
         self._running[executor] = (dispatch, now_ns)
         return dispatch
+
+    def _question(self, ticket: Ticket, verdict: Rejected, now_ns: int) -> None:
+        """Doubt an estimate that refuses, on a server with nothing to do, what the warm-up would have taken."""
+        if verdict.reason is not Reason.DEADLINE_TOO_SHORT or self._waiting or any(self._running):
+            return
+        cost = self._costs[ticket.lane]
+        if now_ns + cost.profile_ns(ticket.rows) + self._limits.margin_ns <= ticket.deadline_ns:
+            cost.doubt()
 
     def _free_ns(self, now_ns: int) -> int:
         """When the first executor is predicted to be free; an overdue run is taken to double."""

@@ -1,0 +1,92 @@
+"""The asyncio client: the same shell as `blocking`, awaited."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import time
+from collections.abc import Sequence
+from typing import Any, Self, Unpack
+
+import grpc
+
+from podium.client.attempts import Attempts
+from podium.client.channel import LIST_MODELS, OPTIONS, RANK, message_of, parsed
+from podium.client.decode import decode, decode_models
+from podium.client.ranked import ModelVersion, Ranked
+from podium.client.refused import RankRefused
+from podium.client.request import RankingFields, RankingRequest
+from podium.client.retry import ONCE_MORE, RetryPolicy
+from podium.v1 import ranking_pb2 as pb
+
+
+class AsyncClient:
+    """Ranks candidates on one Podium service. Make it inside a running event loop; it belongs to that loop.
+
+    Example:
+        async with AsyncClient("127.0.0.1:50051") as client:
+            ranked = await client.rank("movies", ids=ids, context={"history": seen}, deadline_s=0.025)
+    """
+
+    def __init__(
+        self,
+        target: str,
+        *,
+        credentials: grpc.ChannelCredentials | None = None,
+        options: Sequence[tuple[str, Any]] = (),
+        retry: RetryPolicy = ONCE_MORE,
+    ) -> None:
+        """Connect when first used; arguments as those of `Client`."""
+        every = (*OPTIONS, *options)
+        self._channel = (
+            grpc.aio.insecure_channel(target, every)
+            if credentials is None
+            else grpc.aio.secure_channel(target, credentials, every)
+        )
+        self._rank = self._channel.unary_unary(RANK, response_deserializer=pb.RankResponse.FromString)
+        self._list = self._channel.unary_unary(
+            LIST_MODELS,
+            request_serializer=pb.ListModelsRequest.SerializeToString,
+            response_deserializer=pb.ListModelsResponse.FromString,
+        )
+        self._retry = retry
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *exception: object) -> None:
+        await self.close()
+
+    async def close(self) -> None:
+        """Close the connection; calls under way end as cancelled."""
+        await self._channel.close()
+
+    async def rank(
+        self, request: RankingRequest | str, *, deadline_s: float, **fields: Unpack[RankingFields]
+    ) -> Ranked:
+        """Rank the candidates of one request; arguments and errors as `Client.rank`."""
+        return await self._send(message_of(request, **fields), deadline_s)
+
+    async def rank_message(self, message: bytes | pb.RankRequest, *, deadline_s: float) -> Ranked:
+        """Rank a wire message; arguments and errors as `Client.rank_message`."""
+        return await self._send(parsed(message), deadline_s)
+
+    async def models(
+        self, model: str = "", *, with_manifest: bool = False, deadline_s: float = 5.0
+    ) -> list[ModelVersion]:
+        """Every version that the server knows; arguments and errors as `Client.models`."""
+        request = pb.ListModelsRequest(model=model, with_manifest=with_manifest)
+        try:
+            return decode_models(await self._list(request, timeout=deadline_s))
+        except grpc.RpcError as error:
+            raise RankRefused.of(error) from error
+
+    async def _send(self, message: pb.RankRequest, deadline_s: float) -> Ranked:
+        attempts = Attempts(message, deadline_s, time.monotonic(), self._retry)
+        while True:
+            payload, timeout_s = attempts.send(time.monotonic())
+            try:
+                return decode(message, await self._rank(payload, timeout=timeout_s))
+            except grpc.RpcError as error:
+                refused = RankRefused.of(error)
+                await asyncio.sleep(attempts.wait_s(refused, time.monotonic(), random.random()))

@@ -1,0 +1,70 @@
+"""One request over its attempts, without I/O: the two clients send what it says and sleep as it says.
+
+The deadline is fixed at the first call and never renewed: each attempt carries what is left, on the wire
+(`timeout_us`) and as the RPC's own deadline.
+"""
+
+from __future__ import annotations
+
+import math
+
+import grpc
+
+from podium.client.refused import RankRefused
+from podium.client.retry import RetryPolicy
+from podium.v1 import ranking_pb2 as pb
+from protos.refusal import RefusalDetails
+
+
+class Attempts:
+    """The state of one call. Times are seconds of one monotonic clock."""
+
+    def __init__(self, message: pb.RankRequest, deadline_s: float, now_s: float, policy: RetryPolicy) -> None:
+        """Fix the deadline.
+
+        Args:
+            deadline_s: how long the caller will wait, from now.
+
+        Raises:
+            ValueError: deadline_s is not above 0 and finite.
+        """
+        if not 0 < deadline_s < math.inf:
+            raise ValueError(f"deadline_s must be above 0 and finite, got {deadline_s}")
+        self._message = message
+        self._timeout_us = message.timeout_us or math.inf
+        self._ends_s = now_s + deadline_s
+        self._policy = policy
+        self._sent = 0
+
+    def send(self, now_s: float) -> tuple[bytes, float]:
+        """The next attempt: its bytes and its RPC deadline in seconds.
+
+        Raises:
+            RankRefused: of kind expired, nothing of the deadline is left.
+        """
+        remaining_s = self._ends_s - now_s
+        remaining_us = math.floor(remaining_s * 1e6)
+        if remaining_us < 1:  # 0 on the wire would mean "none"
+            message = "The deadline had passed before the request could be sent."
+            raise self.numbered(
+                RankRefused(grpc.StatusCode.DEADLINE_EXCEEDED, message, RefusalDetails(kind="expired"))
+            )
+        self._sent += 1
+        self._message.timeout_us = int(min(self._timeout_us, remaining_us))
+        return self._message.SerializeToString(), remaining_s
+
+    def wait_s(self, refused: RankRefused, now_s: float, draw: float) -> float:
+        """How long to wait before `send`; `draw` is evenly from [0, 1).
+
+        Raises:
+            RankRefused: `refused` itself, when there is no further attempt.
+        """
+        wait_s = self._policy.wait_s(refused, self._sent, self._ends_s - now_s, draw)
+        if wait_s is None:
+            raise self.numbered(refused)
+        return wait_s
+
+    def numbered(self, refused: RankRefused) -> RankRefused:
+        """The same refusal, saying how many attempts it took."""
+        refused.attempts = self._sent
+        return refused

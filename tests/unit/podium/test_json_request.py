@@ -1,0 +1,69 @@
+"""Requests written by hand take their dtypes from the model."""
+
+from pathlib import Path
+
+import msgspec
+import numpy as np
+import pytest
+
+from podium.cli.json_request import decode
+from podium.client import RankingRequest
+from podium.client.encode import encode
+from protos.manifest import Input, Manifest, Vocab
+from protos.manifest import decode as decode_manifest
+
+EXAMPLE = Path(__file__).parent / "bundle.json"
+
+
+@pytest.fixture
+def manifest() -> Manifest:
+    """A model with a history, an id and two features."""
+    made = decode_manifest(EXAMPLE.read_bytes())
+    made.inputs = [
+        Input(name="history", role="context", dtype="int64", shape=["R", "L"], vocab="item"),
+        Input(name="item", role="candidate_id", dtype="int64", shape=["N"], vocab="item"),
+        Input(name="age", role="candidate", dtype="float32", shape=["N"]),
+        Input(name="country", role="candidate", dtype="int8", shape=["N"]),
+    ]
+    made.vocabs = {"item": Vocab(file="item.npy", key="int64", rows=3)}
+    return made
+
+
+def test_values_get_the_model_s_dtypes(manifest: Manifest) -> None:
+    """1 becomes a float32 where the model takes one, an int8 where it takes that, an id where it looks up."""
+    data = {
+        "ids": [5, 6],
+        "columns": {"age": [1, 2.5], "country": [3, 4]},
+        "context": {"history": [7]},
+        "prior_scores": [1, 0],
+        "top_k": 1,
+    }
+
+    expected = RankingRequest(
+        model=manifest.model,
+        ids=np.array([5, 6], np.int64),
+        columns={"age": np.array([1, 2.5], np.float32), "country": np.array([3, 4], np.int8)},
+        context={"history": np.array([7], np.int64)},
+        prior_scores=np.array([1, 0], np.float32),
+        top_k=1,
+    )
+    assert encode(expected) == decode(msgspec.json.encode(data), manifest)
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ('{"ids": [1], "colums": {}}', "unknown field `colums`"),
+        ('{"ids": [1, "a"]}', "ids must be all integers or all strings"),
+        ('{"ids": [1], "columns": {"aeg": [1]}}', "'aeg' is not an input"),
+        ('{"ids": [1], "columns": {"age": ["x"]}}', "age: could not convert"),
+        ('{"ids": [1], "columns": {"country": [300]}}', "country: "),
+        ("{", "not a request: "),
+    ],
+)
+def test_mistakes_are_named(manifest: Manifest, text: str, said: str) -> None:
+    """A mistyped file ends in one sentence that names what is wrong."""
+    with pytest.raises(ValueError) as caught:
+        decode(text.encode(), manifest)
+
+    assert said in str(caught.value)
