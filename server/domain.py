@@ -1,12 +1,15 @@
-"""What travels between the hops: a validated request, and what a run gave it. Plain arrays, no wire."""
+"""What travels between the hops: a validated request, and what a run gave it. Plain arrays, no wire.
+
+Structs rather than dataclasses: a few are made per request, and these cost a tenth (0.1 against 1 µs).
+"""
 
 from __future__ import annotations
 
 import enum
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any
 
+import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
@@ -22,8 +25,7 @@ class Importance(enum.IntEnum):
     SHEDDABLE = 3
 
 
-@dataclass(frozen=True, slots=True)
-class Payload:
+class Payload(msgspec.Struct, frozen=True, eq=False):
     """The tensors of one request, in the order of the layout's inputs.
 
     Attributes:
@@ -37,8 +39,7 @@ class Payload:
     rows: int
 
 
-@dataclass(frozen=True, slots=True)
-class RankingRequest:
+class RankingRequest(msgspec.Struct, frozen=True, eq=False):
     """A well-formed request for one served variant.
 
     Attributes:
@@ -59,8 +60,7 @@ class RankingRequest:
     timeout_ns: int | None
 
 
-@dataclass(frozen=True, slots=True)
-class RunStamps:
+class RunStamps(msgspec.Struct, frozen=True):
     """One run's times, absolute monotonic ns, and its shape."""
 
     started_ns: int
@@ -70,8 +70,7 @@ class RunStamps:
     requests: int
 
 
-@dataclass(frozen=True, slots=True)
-class Scored:
+class Scored(msgspec.Struct, frozen=True, eq=False):
     """What a run gave one request: float32 [N] per head."""
 
     heads: Mapping[str, Scores]

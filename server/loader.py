@@ -5,6 +5,7 @@ A version that fails any of this is refused with its reason, and the one before 
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -34,6 +35,7 @@ from server.wire import Decoder, combine, parse
 WARM_UP_ROWS = (1, 16, 64, 128, 256, 512)
 """Sizes of the warm-up sweep; the learned line takes over from the first real run."""
 WARM_UP_REPEATS = 4
+_VERSION_PATTERN = re.compile("[1-9][0-9]*")
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +62,7 @@ class Loader:
         found = find_versions(folder)
         for name, versions in found.items():
             model = self._config.models.of(name)
-            wanted = versions if model.versions == "latest" else [v for v in versions if v in model.versions]
+            wanted = versions if model.versions == "latest" else sorted(set(model.versions), reverse=True)
             for version in wanted:
                 try:
                     served = self._load_version(folder / name / str(version), model)
@@ -160,7 +162,11 @@ def find_versions(folder: Path) -> dict[str, list[int]]:
     found: dict[str, list[int]] = {}
     for model in sorted(folder.iterdir()) if folder.is_dir() else []:
         if model.is_dir() and NAME_PATTERN.fullmatch(model.name):
-            versions = [int(entry.name) for entry in model.iterdir() if entry.name.isdecimal()]
+            versions = [
+                int(entry.name)
+                for entry in model.iterdir()
+                if _VERSION_PATTERN.fullmatch(entry.name) and entry.is_dir()
+            ]
             if versions:
                 found[model.name] = sorted(versions, reverse=True)
     return found
@@ -183,7 +189,9 @@ def check_golden(
         scores = combine(heads, manifest.combine.weights)
         wanted = expected[at : at + rows]
         at += rows
-        drift = float(np.abs(scores - wanted).max()) if len(wanted) == rows else float("inf")
+        if scores.shape != (rows,):
+            raise BadBundle(f"variant {variant!r} gives scores of shape {list(scores.shape)}, not [{rows}]")
+        drift = float(np.abs(scores - wanted).max()) if wanted.shape == scores.shape else float("inf")
         if not drift <= manifest.golden.max_abs:
             raise BadBundle(
                 f"variant {variant!r} missed golden request {number}: a score is off by {drift:.3g}, "

@@ -7,9 +7,10 @@ form; it never quotes a value.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
+import msgspec
 import numpy as np
 from google.protobuf.message import DecodeError
 from numpy.typing import NDArray
@@ -29,6 +30,7 @@ _FLOAT_BYTES = 4
 _IMPORTANCES = frozenset(pb.Importance.values())
 _STEPS = frozenset(pb.Step.values())
 _ID_BYTES = 8
+_CHARACTER_BYTES = 4  # of numpy's fixed-width strings
 
 
 def refuse(reason: Reason, message: str, field: str = "") -> Refused:
@@ -146,7 +148,7 @@ class Decoder:
             field = f"context[{entry.name}]"
             array = _array(sent[entry.name], entry, field)
             shape, axes = array.shape, entry.shape[1:]
-            fits = len(shape) == len(axes) and all(
+            fits = all(
                 size <= self.layout.ragged_max[axis] if isinstance(axis, str) else size == axis
                 for size, axis in zip(shape, axes, strict=True)
             )
@@ -188,22 +190,26 @@ class Decoder:
 
     def _ids(self, candidates: pb.Candidates, entry: Input, rows: int, marks: _Marks) -> Array:
         vocab = self.vocabs[entry.vocab] if entry.vocab is not None else None
-        if vocab is not None and vocab.keys.dtype.kind == "U":
+        words = vocab is not None and vocab.keys.dtype.kind == "U"
+        if words:
             field, other = "candidates.string_ids", bool(candidates.int_ids)
-            ids: Array = np.array(candidates.string_ids, dtype=np.str_)
+            count = len(candidates.string_ids)
         else:
             field, other = "candidates.int_ids", bool(candidates.string_ids)
-            data = candidates.int_ids
-            if len(data) % _ID_BYTES:
+            count, odd = divmod(len(candidates.int_ids), _ID_BYTES)
+            if odd:
                 raise refuse(Reason.INVALID_TENSOR, f"{field} is not a whole number of int64.", field)
-            ids = np.frombuffer(data, NUMPY["int64"])
-        if other or len(ids) != rows:
+        if other or count != rows:
             raise refuse(
                 Reason.INVALID_TENSOR,
-                f"{field} holds {len(ids)} ids; candidates.count is {rows}"
+                f"{field} holds {count} ids; candidates.count is {rows}"
                 + ("; this model takes no other kind of id." if other else "."),
                 field,
             )
+        if vocab is None or not words:
+            ids: Array = np.frombuffer(candidates.int_ids, NUMPY["int64"])
+        else:
+            ids = self._words(candidates.string_ids, vocab)
         if vocab is None:
             return ids
         index, unknown = vocab.lookup(ids)
@@ -212,6 +218,19 @@ class Decoder:
                 raise refuse(Reason.UNKNOWN_ID, f"{field} holds an id outside the vocabulary.", field)
             marks.flag(unknown, FLAG_ID_UNKNOWN)
         return index
+
+    def _words(self, ids: Sequence[str], vocab: Vocabulary) -> Array:
+        if max(map(len, ids)) > self.limits.string_bytes_max:
+            field = "candidates.string_ids"
+            raise refuse(
+                Reason.INVALID_FIELD,
+                f"{field} holds an id longer than {self.limits.string_bytes_max} bytes.",
+                field,
+            )
+        # An array is as wide as its longest string: one character more than any key says "unknown" as well
+        # as thousands, at a fraction of the memory.
+        width = vocab.keys.dtype.itemsize // _CHARACTER_BYTES + 1
+        return np.array(ids, dtype=f"<U{width}")
 
     def _by_name(
         self, tensors: Iterable[pb.Tensor], field: str, wanted: Iterable[Input]
@@ -260,6 +279,9 @@ def _array(tensor: pb.Tensor, entry: Input, field: str) -> Array:
         wanted = " or ".join(dict.fromkeys((entry.dtype, *entry.accepts)))
         got = dtype or "unspecified"
         raise refuse(Reason.INVALID_TENSOR, f"{field} has dtype {got}; this model takes {wanted}.", field)
+    axes = len(entry.shape) if entry.role == "candidate" else len(entry.shape) - 1
+    if len(tensor.shape) != axes:  # before the shape is used or quoted: it may have a million axes
+        raise refuse(Reason.INVALID_TENSOR, f"{field} has {len(tensor.shape)} axes; expected {axes}.", field)
     shape = tuple(tensor.shape)
     data = tensor.data
     expected = math.prod(shape) * NUMPY[dtype].itemsize
@@ -269,7 +291,10 @@ def _array(tensor: pb.Tensor, entry: Input, field: str) -> Array:
             f"{field} has {len(data)} bytes; shape {list(shape)} of {dtype} takes {expected}.",
             field,
         )
-    return np.frombuffer(data, NUMPY[dtype]).reshape(shape)
+    try:
+        return np.frombuffer(data, NUMPY[dtype]).reshape(shape)
+    except ValueError:  # an empty array, its other axes beyond numpy's address space
+        raise refuse(Reason.INVALID_TENSOR, f"{field} has an impossible shape.", field) from None
 
 
 def _column(tensor: pb.Tensor, entry: Input, rows: int, marks: _Marks) -> Array:
@@ -299,8 +324,7 @@ def _all_finite(array: Array) -> bool:
     return bool(np.isfinite(array).all())
 
 
-@dataclass(frozen=True, slots=True)
-class Identity:
+class Identity(msgspec.Struct, frozen=True):
     """Who answers."""
 
     model: str
@@ -308,8 +332,7 @@ class Identity:
     variant: str
 
 
-@dataclass(frozen=True, slots=True)
-class Timings:
+class Timings(msgspec.Struct, frozen=True):
     """Microseconds of one request's stages, as on the wire."""
 
     decode_us: int

@@ -31,18 +31,12 @@ class Plan:
             total_ns += int(cost.ratio * (runs * cost.overhead_ns + count * cost.row_ns))
         return total_ns // self._executors
 
-    def late(self, ticket: Ticket, waiting: Sequence[Ticket], free_ns: int, margin_ns: int) -> bool:
-        """Whether `ticket`, or anyone of `waiting` (in deadline order) due after it, would finish too late.
-
-        Whoever is due before it runs before it: late or not, the ticket changes nothing for them, and one
-        that a stall has made late must not close the door until its timer comes.
-        """
+    def late(self, waiting: Sequence[Ticket], free_ns: int, margin_ns: int) -> bool:
+        """Whether any ticket of `waiting` (in deadline order) would finish after its deadline."""
         rows: dict[Lane, int] = {}
-        affected = False
-        for other in waiting:
-            rows[other.lane] = rows.get(other.lane, 0) + other.rows
-            affected = affected or other is ticket
-            if affected and free_ns + self.work_ns(rows) + margin_ns > other.deadline_ns:
+        for ticket in waiting:
+            rows[ticket.lane] = rows.get(ticket.lane, 0) + ticket.rows
+            if free_ns + self.work_ns(rows) + margin_ns > ticket.deadline_ns:
                 return True
         return False
 
@@ -71,7 +65,7 @@ def judge(
     end_ns = free_ns + work_ns
     if end_ns + margin_ns <= waiting[0].deadline_ns:
         return Admitted()  # even the tightest deadline outlasts the whole plan: no need to walk it
-    if plan.late(ticket, waiting, free_ns, margin_ns):
+    if plan.late(waiting, free_ns, margin_ns):
         # Room comes when the plan has shrunk by what this ticket lacked.
         wait_ns = max(end_ns + margin_ns - ticket.deadline_ns, alone_ns)
         return Rejected(Reason.OVERLOADED, wait_ns, alone_ns + margin_ns)

@@ -116,7 +116,7 @@ class Scheduler:
             at += 1  # left in place: `expire` answers them
         if at == len(self._waiting):
             return Idle()
-        return self._dispatch(executor, self._waiting[at], now_ns)
+        return self._dispatch(executor, at, now_ns)
 
     def next_expiry_ns(self) -> int | None:
         """When the next waiting ticket can no longer finish in time; None if nothing waits."""
@@ -161,20 +161,22 @@ class Scheduler:
             executors_busy=sum(running is not None for running in self._running),
         )
 
-    def _dispatch(self, executor: int, head: Ticket, now_ns: int) -> Dispatch:
+    def _dispatch(self, executor: int, start: int, now_ns: int) -> Dispatch:
+        head = self._waiting[start]
         lane = head.lane
         cost = self._costs[lane]
         slack_ns = head.deadline_ns - now_ns
         taken: list[Ticket] = []
-        left: list[Ticket] = []
+        left = self._waiting[:start]
         rows = 0
-        for at, ticket in enumerate(self._waiting):
-            if ticket.lane != lane or ticket.deadline_ns < head.deadline_ns or self._is_late(ticket, now_ns):
+        for at in range(start, len(self._waiting)):
+            ticket = self._waiting[at]
+            if ticket.lane != lane:
                 left.append(ticket)
                 continue
             fits = not taken or (
                 rows + ticket.rows <= self._limits.rows_max
-                # A fuller run is no excuse for making its tightest member late.
+                # A fuller run is no excuse for making its tightest member late; the others are due later.
                 and cost.predict_ns(rows + ticket.rows) <= slack_ns
             )
             if not fits or len(taken) == self._limits.requests_max:
@@ -190,7 +192,7 @@ class Scheduler:
         return dispatch
 
     def _question(self, ticket: Ticket, verdict: Rejected, now_ns: int) -> None:
-        """Doubt an estimate that refuses, on a server with nothing to do, what the warm-up would have taken."""
+        """Doubt an estimate that refuses, while nothing runs, what the warm-up would have taken."""
         if verdict.reason is not Reason.DEADLINE_TOO_SHORT or self._waiting or any(self._running):
             return
         cost = self._costs[ticket.lane]

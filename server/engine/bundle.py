@@ -6,6 +6,8 @@ import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
+from zipfile import BadZipFile
 
 import numpy as np
 
@@ -13,6 +15,7 @@ from protos import manifest as manifests
 from protos.manifest import Manifest
 from protos.request_set import read_messages
 from server.domain import Scores
+from server.engine import references
 from server.engine.layout import Layout, UnsupportedBundle, Vocabulary
 
 
@@ -55,15 +58,16 @@ def open_bundle(path: Path) -> Bundle:
         BadBundle: a file is missing, damaged or outside the folder, or the manifest is not one we can serve.
     """
     try:
-        manifest = manifests.decode((path / manifests.MANIFEST_FILE).read_bytes())
+        manifest = manifests.decode(_read_manifest(path))
         if [manifest.model, str(manifest.version)] != [path.parent.name, path.name]:
             raise BadBundle(
                 f"{manifests.MANIFEST_FILE} says {manifest.model}/{manifest.version}, "
                 f"but the folder is {path.parent.name}/{path.name}"
             )
         layout = Layout.of(manifest)
+        references.check(manifest)
         _verify_files(path, manifest)
-        return Bundle(
+        bundle = Bundle(
             path=path,
             manifest=manifest,
             layout=layout,
@@ -71,8 +75,18 @@ def open_bundle(path: Path) -> Bundle:
             golden=tuple(read_messages(path / manifest.golden.messages)),
             golden_scores=_load_golden(path, manifest),
         )
-    except (OSError, ValueError, UnsupportedBundle, KeyError) as error:
+    except (OSError, ValueError, UnsupportedBundle, references.LooseEnd) as error:
         raise BadBundle(str(error)) from error
+    if not bundle.golden:
+        raise BadBundle(f"{manifest.golden.messages} holds no golden request")
+    return bundle
+
+
+def _read_manifest(path: Path) -> bytes:
+    try:
+        return (path / manifests.MANIFEST_FILE).read_bytes()
+    except OSError as error:
+        raise BadBundle(f"{manifests.MANIFEST_FILE} cannot be read: {error.strerror}") from error
 
 
 def _verify_files(path: Path, manifest: Manifest) -> None:
@@ -87,7 +101,9 @@ def _verify_files(path: Path, manifest: Manifest) -> None:
         if relative.is_absolute() or ".." in relative.parts:
             raise BadBundle(f"files names {entry.path!r}, which is outside the bundle")
         file = path / relative
-        if entry.path not in needed and not file.exists():
+        if not file.is_file():
+            if entry.path in needed:
+                raise BadBundle(f"{entry.path} is missing")
             continue  # a report or request set that was left out of the image is no damage
         size = file.stat().st_size
         if size != entry.bytes:
@@ -101,9 +117,9 @@ def _verify_files(path: Path, manifest: Manifest) -> None:
 def _load_vocabs(path: Path, manifest: Manifest) -> dict[str, Vocabulary]:
     vocabs: dict[str, Vocabulary] = {}
     for name, entry in manifest.vocabs.items():
-        table = np.load(path / entry.file, allow_pickle=False)
+        table = _read_arrays(path, entry.file)
         kinds = "i" if entry.key == "int64" else "U"
-        if table.ndim != 1 or len(table) != entry.rows or table.dtype.kind != kinds or len(table) < 2:
+        if not isinstance(table, np.ndarray) or table.ndim != 1 or len(table) != entry.rows or table.dtype.kind != kinds or len(table) < 2:
             raise BadBundle(f"{entry.file} is not {entry.rows} keys of type {entry.key}")
         vocabs[name] = Vocabulary.of(
             table, unknown_row=entry.unknown_row, refuse_unknown=entry.unknown == "invalid"
@@ -112,5 +128,21 @@ def _load_vocabs(path: Path, manifest: Manifest) -> dict[str, Vocabulary]:
 
 
 def _load_golden(path: Path, manifest: Manifest) -> dict[str, Scores]:
-    with np.load(path / manifest.golden.file, allow_pickle=False) as file:
-        return {variant: file[f"scores/{variant}"].astype(np.float32) for variant in manifest.variants}
+    name = manifest.golden.file
+    arrays = _read_arrays(path, name)
+    if isinstance(arrays, np.ndarray):
+        raise BadBundle(f"{name} is not an .npz archive")
+    scores: dict[str, Scores] = {}
+    with arrays:
+        for variant in manifest.variants:
+            if f"scores/{variant}" not in arrays:
+                raise BadBundle(f"{name} has no scores of variant {variant!r}")
+            scores[variant] = arrays[f"scores/{variant}"].astype(np.float32)
+    return scores
+
+
+def _read_arrays(path: Path, name: str) -> Any:
+    try:
+        return np.load(path / name, allow_pickle=False)
+    except (ValueError, EOFError, BadZipFile) as error:
+        raise BadBundle(f"{name} is no NumPy file: {error}") from error

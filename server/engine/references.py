@@ -1,0 +1,83 @@
+"""Every name in a manifest must lead somewhere: found here, at load, rather than in the first request.
+
+Rule: after `check`, no key of the manifest that the server follows can be missing.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from protos.manifest import Input, Manifest
+from protos.tensor import NUMPY
+
+
+class LooseEnd(Exception):
+    """A name leads nowhere, or a number is out of its range. One sentence with the key's path."""
+
+
+def check(manifest: Manifest) -> None:
+    """Follow every name of the manifest.
+
+    Raises:
+        LooseEnd: one leads nowhere.
+    """
+    if "N" not in manifest.axes:
+        raise LooseEnd("axes has no axis 'N', the most candidates of a request")
+    for name, axis in manifest.axes.items():
+        if axis.max < 1:
+            raise LooseEnd(f"axes.{name}.max is {axis.max}; it must be at least 1")
+    if manifest.budget_ms <= 0:
+        raise LooseEnd(f"budget_ms is {manifest.budget_ms}; it must be above 0")
+    _check_names([entry.name for entry in manifest.inputs], "inputs")
+    _check_names([entry.name for entry in manifest.outputs], "outputs")
+    for entry in manifest.inputs:
+        _check_shape(entry, manifest)
+        _check_vocab(entry, manifest)
+        for sent in entry.accepts:
+            if not np.can_cast(NUMPY[sent], NUMPY[entry.dtype], "same_kind"):
+                raise LooseEnd(f"input {entry.name!r} accepts {sent}, which {entry.dtype} cannot hold")
+    for name, vocab in manifest.vocabs.items():
+        if not 0 <= vocab.unknown_row < vocab.rows:
+            raise LooseEnd(f"vocabs.{name}.unknown_row is {vocab.unknown_row}, of {vocab.rows} rows")
+    heads = {output.head for output in manifest.outputs}
+    if not heads or heads != manifest.combine.weights.keys():
+        raise LooseEnd("combine.weights must name exactly the heads of outputs")
+
+
+def _check_names(names: list[str], key: str) -> None:
+    for name in names:
+        if names.count(name) > 1:
+            raise LooseEnd(f"{key} names {name!r} more than once")
+
+
+def _check_shape(entry: Input, manifest: Manifest) -> None:
+    per_candidate = entry.role in ("candidate", "candidate_id", "prior_score", "row_to_context")
+    first = "N" if per_candidate else "R"
+    if entry.shape[:1] != [first]:
+        raise LooseEnd(f"input {entry.name!r}: the first axis of a {entry.role} is {first!r}")
+    if entry.role in ("candidate_id", "prior_score", "row_to_context", "context_length"):
+        if len(entry.shape) > 1:
+            raise LooseEnd(f"input {entry.name!r}: a {entry.role} has one axis")
+    for size in entry.shape[1:]:
+        if isinstance(size, str):
+            if per_candidate:
+                raise LooseEnd(f"input {entry.name!r}: axis {size!r} of a candidate must be a number")
+            if size not in manifest.axes:
+                raise LooseEnd(f"input {entry.name!r}: axis {size!r} is not in axes")
+        elif size < 1:
+            raise LooseEnd(f"input {entry.name!r}: an axis of size {size}")
+    if entry.role == "context_length":
+        owners = {other.name: other for other in manifest.inputs if other.role == "context"}
+        owner = owners.get(entry.of or "")
+        if owner is None or len(owner.shape) < 2:
+            raise LooseEnd(f"input {entry.name!r}: `of` must name a context input with an axis to count")
+
+
+def _check_vocab(entry: Input, manifest: Manifest) -> None:
+    if entry.vocab is None:
+        return
+    vocab = manifest.vocabs.get(entry.vocab)
+    if vocab is None:
+        raise LooseEnd(f"input {entry.name!r}: there is no vocab {entry.vocab!r}")
+    if vocab.key == "string" and entry.role != "candidate_id":
+        raise LooseEnd(f"input {entry.name!r}: only a candidate_id can have string ids")
