@@ -41,7 +41,7 @@ class Demo:
 
     Attributes:
         ranking: (title, score, rank in the prior order) of the shown candidates, best first.
-        load: the load test's own JSON.
+        load: the load test's `run.json`.
     """
 
     quality: Quality
@@ -108,18 +108,20 @@ def summary(demo: Demo) -> list[str]:
             f"personalised  other users' histories cost {quality.shuffled.mean:.4f} nDCG@10 "
             f"[{quality.shuffled.low:.4f}, {quality.shuffled.high:.4f}]"
         ),
-        f"one ranking   {'title':<44}{'score':>8}  prior rank",
+        f"one ranking   {'title':<42}{'score':>8}  rank in the prior order",
     ]
     lines += [
         f"                {title[:42]:<42}{score:8.3f}  {place}" for title, score, place in demo.ranking
     ]
-    latency = load["latency_ms"]
+    found, latency = load["summary"], load["summary"]["latency"]
+    refused = sum(entry["count"] for entry in found["refused"])
     lines += [
         (
-            f"latency       p50 {latency['p50']} ms, p99 {latency['p99']} ms at {RATE_PER_S} requests/s of "
-            f"{load['candidates_mean']:.0f} candidates; budget {demo.budget_ms:.0f} ms: {load['verdict']}"
+            f"latency       p50 {latency['p50_ms']:.1f} ms, p99 {latency['p99_ms']:.1f} ms; "
+            f"budget {demo.budget_ms:.0f} ms: {load['judgement']['verdict'].upper()}"
         ),
-        f"refusals      {load['refused']} of {load['scheduled']}",
+        f"at            {RATE_PER_S} requests/s of 100 candidates, open loop",
+        f"refusals      {refused} of {found['scheduled']:,}",
         f"bundle        {demo.bundle} (serves {report.default_variant})",
     ]
     return lines
@@ -136,7 +138,7 @@ def _timed(seconds: dict[str, float], step: str, sentence: str) -> Iterator[None
 
 def _podium(*arguments: str | Path, codes: tuple[int, ...] = (0,)) -> str:
     """Run the command line and return what it printed."""
-    command = [sys.executable, "-m", "podium.cli", *map(str, arguments)]
+    command = [sys.executable, "-m", "podium", *map(str, arguments)]
     done = subprocess.run(command, stdout=subprocess.PIPE, text=True)
     if done.returncode not in codes:
         raise SystemExit(f"podium {arguments[0]} ended with exit code {done.returncode}")
@@ -144,7 +146,7 @@ def _podium(*arguments: str | Path, codes: tuple[int, ...] = (0,)) -> str:
 
 
 def _start(models: Path) -> tuple[subprocess.Popen[str], str]:
-    command = [sys.executable, "-m", "podium.cli", "serve", "--models", str(models)]
+    command = [sys.executable, "-m", "podium", "serve", "--models", str(models)]
     command += [
         "--port",
         "0",
@@ -168,12 +170,12 @@ def _rank(target: str, model: str, requests: Path) -> list[tuple[str, float, int
     names = titles()
     return [
         (names.get(row["id"], str(row["id"])), row["score"], row["prior_rank"])
-        for row in answer["ranked"][:SHOWN]
+        for row in answer["ranking"][:SHOWN]
     ]
 
 
 def _load(target: str, requests: Path, budget_ms: float, out: Path) -> dict[str, Any]:
-    order = ["loadtest", "run", "--target", target, "--requests", requests]
+    order: list[str | Path] = ["loadtest", "run", "--target", target, "--requests", requests]
     order += [
         "--labels",
         requests.with_name("labels.npz"),

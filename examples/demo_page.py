@@ -29,19 +29,20 @@ table { border-collapse: collapse; width: 100%; } th, td { text-align: left; pad
 
 def render(demo: Demo) -> str:
     """The page."""
-    load, latency = demo.load, demo.load["latency_ms"]
-    verdict = escape(str(load["verdict"]))
+    found, latency = demo.load["summary"], demo.load["summary"]["latency"]
+    verdict = escape(demo.load["judgement"]["verdict"].upper())
+    refused = sum(entry["count"] for entry in found["refused"])
     figures = [
-        (f"{latency['p99']} ms", f"p99, budget {demo.budget_ms:.0f} ms"),
-        (f"{latency['p50']} ms", "p50, from the intended send time"),
-        (f"{load['goodput_per_s']:.0f}/s", f"answered in budget of {load['offered_per_s']:.0f}/s offered"),
-        (f"{load['refused']}", "refused"),
+        (f"{latency['p99_ms']:.1f} ms", f"p99, budget {demo.budget_ms:.0f} ms"),
+        (f"{latency['p50_ms']:.1f} ms", "p50, from the intended send time"),
+        (f"{found['goodput_per_s']:.0f}/s", f"answered in budget, of {found['offered_per_s']:.0f}/s offered"),
+        (f"{refused}", "refused"),
     ]
     parts = [
         f'<h1>Budget: <span class="{verdict}">{verdict}</span></h1>',
         (
             f'<p class="soft">{escape(demo.quality.source)}: movies ranker, served as '
-            f"{escape(demo.export.default_variant)}, {load['scheduled']:,} requests, open loop.</p>"
+            f"{escape(demo.export.default_variant)}, {found['scheduled']:,} requests, open loop.</p>"
         ),
         '<div class="figures">',
         *(

@@ -21,19 +21,11 @@ TOP: Final = 10
 ANSWERED: Final = "answered"
 TIMEOUT: Final = "timeout"  # the client's own deadline passed without a word from the server
 UNSENT: Final = "unsent"  # the client had too many in flight
-ENDINGS: Final = (
-    UNSENT,
-    ANSWERED,
-    TIMEOUT,
-    "failed",
-    "invalid",
-    "denied",
-    "overloaded",
-    "expired",
-    "cancelled",
-    "unready",
-)
-"""How a request ended: answered, one of Podium's kinds of refusal, or the client's two. Record 0 = unsent."""
+FAILED: Final = "failed"  # Podium's word for "our fault"; also whatever broke without a word from it
+KINDS: Final = (FAILED, "invalid", "denied", "overloaded", "expired", "cancelled", "unready")
+"""Podium's kinds of refusal, as on the wire."""
+ENDINGS: Final = (UNSENT, ANSWERED, TIMEOUT, *KINDS)
+"""How a request ended. The blank record's 0 is unsent: only what was sent can have ended otherwise."""
 NOT_ADMITTED: Final = ("invalid", "denied", "overloaded", "unready")
 """Refusals that make no promise; everything else was let in, and counts against the budget."""
 

@@ -20,9 +20,9 @@ def percentile_rows(run: Run) -> list[tuple[str, list[str]]]:
     """Name, then cells as COLUMNS; times in milliseconds."""
     numbers = run.summary
     return [
-        ("latency, from the intended instant", _cells(numbers.latency)),
-        ("service, from the send", _cells(numbers.service)),
-        ("server, by its own clock", _cells(numbers.server)),
+        ("latency, since intended", _cells(numbers.latency)),
+        ("service, since sent", _cells(numbers.service)),
+        ("server, its own clock", _cells(numbers.server)),
         ("send lag", _cells(numbers.send_lag)),
     ]
 

@@ -5,7 +5,8 @@ Shared by whoever gets refused: the client and the load test. What the server wr
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -47,25 +48,27 @@ def read(trailers: Iterable[tuple[str, str | bytes]]) -> RefusalDetails:
             pushback_ms = _integer(value)
         elif key == DETAILS_KEY and isinstance(value, bytes):
             for detail in _details(value):
-                if detail.Is(error_details_pb2.ErrorInfo.DESCRIPTOR):
-                    info = error_details_pb2.ErrorInfo.FromString(detail.value)
-                    if info.domain == DOMAIN:
-                        kind, reason = info.metadata["kind"], info.reason
-                elif detail.Is(error_details_pb2.RetryInfo.DESCRIPTOR):
-                    delay = error_details_pb2.RetryInfo.FromString(detail.value).retry_delay
-                    retry_after_s = delay.seconds + delay.nanos / 1e9
-                elif detail.Is(error_details_pb2.BadRequest.DESCRIPTOR):
-                    violations = error_details_pb2.BadRequest.FromString(detail.value).field_violations
-                    field = violations[0].field if violations else ""
+                if isinstance(detail, error_details_pb2.ErrorInfo) and detail.domain == DOMAIN:
+                    kind, reason = detail.metadata["kind"], detail.reason
+                elif isinstance(detail, error_details_pb2.RetryInfo):
+                    retry_after_s = detail.retry_delay.seconds + detail.retry_delay.nanos / 1e9
+                elif isinstance(detail, error_details_pb2.BadRequest):
+                    field = detail.field_violations[0].field if detail.field_violations else ""
     return RefusalDetails(kind, reason, field, retry_after_s, pushback_ms)
 
 
-def _details(data: bytes) -> Iterable[Any]:
+def _details(data: bytes) -> Iterator[Any]:
+    """The details that we know and can read; one damaged detail leaves the others readable."""
+    known = (error_details_pb2.ErrorInfo, error_details_pb2.RetryInfo, error_details_pb2.BadRequest)
     try:
-        details: Iterable[Any] = status_pb2.Status.FromString(data).details
+        packed: Iterable[Any] = status_pb2.Status.FromString(data).details
     except DecodeError:
-        return ()
-    return details
+        return
+    for detail in packed:
+        for kind in known:
+            if detail.Is(kind.DESCRIPTOR):
+                with suppress(DecodeError):
+                    yield kind.FromString(detail.value)
 
 
 def _integer(value: str | bytes) -> int | None:

@@ -19,6 +19,7 @@ from server.config import Config, ConfigError, load
 from server.core.scheduler import Limits as SchedulerLimits
 from server.core.scheduler import Scheduler
 from server.dispatcher import Dispatcher, clock_ns
+from server.engine.api import ProviderMissing
 from server.loader import Loader, find_versions
 from server.machine import intra_op_threads, usable_cores
 from server.metrics import Metrics
@@ -45,7 +46,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 1
     try:
         uvloop.run(Server(config, arguments.models).serve())
-    except StartError as error:
+    except (StartError, ProviderMissing) as error:
         print(f"podium: {error}", file=sys.stderr)
         return 1
     return 0
@@ -90,7 +91,7 @@ def _check_start(config: Config, models: Path) -> None:
     if not find_versions(models):
         raise StartError(f"no bundles in {models}: expected folders NAME/VERSION with a bundle.json")
     if config.engine.kind == "ort":
-        from server.engine.ort import ProviderMissing, require_providers
+        from server.engine.ort import require_providers
 
         try:
             require_providers(config.engine.providers)
@@ -137,11 +138,13 @@ class Server:
         try:
             port = server.add_insecure_port(f"{listen.host}:{listen.grpc_port}")
         except RuntimeError as error:
-            raise StartError(f"listen.grpc_port: {listen.host}:{listen.grpc_port} is in use") from error
+            address = f"{listen.host}:{listen.grpc_port}"
+            raise StartError(f"listen.grpc_port: cannot listen on {address}; is it in use?") from error
         try:
             ops = OpsServer(listen.host, listen.ops_port, registry, self._readiness)
         except OSError as error:
-            raise StartError(f"listen.ops_port: {listen.host}:{listen.ops_port}: {error.strerror}") from error
+            address = f"{listen.host}:{listen.ops_port}"
+            raise StartError(f"listen.ops_port: cannot listen on {address}: {error.strerror}") from error
         ops.start()
         await self._health.loading()
         await server.start()

@@ -7,17 +7,19 @@ from __future__ import annotations
 
 import tomllib
 from collections.abc import Mapping, Sequence
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, TypeVar
 
 import msgspec
 from msgspec import Meta
 
 Port = Annotated[int, Meta(ge=0, le=65535)]
 Positive = Annotated[int, Meta(ge=1)]
-NonNegative = Annotated[float, Meta(ge=0)]
-AboveZero = Annotated[float, Meta(gt=0)]
+NonNegative = Annotated[float, Meta(ge=0, le=1e9)]
+AboveZero = Annotated[float, Meta(gt=0, le=1e9)]
+"""Bounded, because TOML knows `inf`, and nothing here waits for ever."""
 
 ENV_PREFIX = "PODIUM_"
+_T = TypeVar("_T")
 
 
 class _Section(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -49,7 +51,7 @@ class Fake(_Section, frozen=True, kw_only=True):
     row_us: NonNegative = 1.0
     fail_runs: list[int] = []
     """Runs (0 = the first after warm-up) that raise."""
-    stall_runs: dict[str, float] = {}
+    stall_runs: dict[int, NonNegative] = {}
     """Run number -> milliseconds that it takes longer."""
 
 
@@ -130,18 +132,23 @@ def load(toml: str, environ: Mapping[str, str], sets: Sequence[str]) -> Config:
             _assign(raw, key[len(ENV_PREFIX) :].lower().split("__"), value)
     for entry in sets:
         path, found, value = entry.partition("=")
-        if not found:
+        if not found or not all(path.split(".")):
             raise ConfigError(f"--set {entry}: expected a.b=value")
         _assign(raw, path.split("."), value)
     models = raw.get("models")
     if isinstance(models, dict):
         # On disk a model's section stands beside `required`; in the struct it has a home of its own.
         named = {key: value for key, value in models.items() if key != "required"}
-        raw["models"] = {key: value for key, value in models.items() if key == "required"} | {"named": named}
+        sections = {name: _convert(value, Model, f"models.{name}") for name, value in named.items()}
+        raw["models"] = {key: models[key] for key in models.keys() - named.keys()} | {"named": sections}
+    return _convert(raw, Config, "")
+
+
+def _convert(raw: Any, kind: type[_T], path: str) -> _T:
     try:
-        return msgspec.convert(raw, Config)
+        return msgspec.convert(raw, kind, str_keys=True)
     except msgspec.ValidationError as error:
-        raise ConfigError(_sentence(str(error))) from error
+        raise ConfigError(_sentence(str(error), path)) from error
 
 
 def _assign(raw: dict[str, Any], path: Sequence[str], text: str) -> None:
@@ -156,12 +163,10 @@ def _assign(raw: dict[str, Any], path: Sequence[str], text: str) -> None:
         at[path[-1]] = text  # a bare word is a string
 
 
-def _sentence(message: str) -> str:
-    """Turn msgspec's `... - at `$.a.b`` into `a.b: ...`."""
-    text, found, path = message.rpartition(" - at `")
-    if not found:
-        text, path = message, ""
-    key = path.rstrip("`").removeprefix("$").removeprefix(".").replace("models.named", "models")
+def _sentence(message: str, section: str) -> str:
+    """Turn msgspec's "... - at `$.a.b`", or "... - at `key` in `$.a.b`", into "a.b: ..."."""
+    text, _, at = message.partition(" - at `")
+    key = f"{section}.{at.rpartition('$')[2].strip('.`')}".strip(".")
     unknown = "Object contains unknown field `"
     if text.startswith(unknown):
         key = f"{key}.{text[len(unknown) :].rstrip('`')}".removeprefix(".")

@@ -35,7 +35,7 @@ from server.wire import Decoder, combine, parse
 WARM_UP_ROWS = (1, 16, 64, 128, 256, 512)
 """Sizes of the warm-up sweep; the learned line takes over from the first real run."""
 WARM_UP_REPEATS = 4
-_VERSION_PATTERN = re.compile("[1-9][0-9]*")
+_VERSION_PATTERN = re.compile("[1-9][0-9]{0,17}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,7 +126,7 @@ class Loader:
         engine = self._config.engine
         if engine.kind == "fake":
             fake = engine.fake
-            stalls = {int(run): ms / 1e3 for run, ms in fake.stall_runs.items()}
+            stalls = {run: ms / 1e3 for run, ms in fake.stall_runs.items()}
             return FakeEngine(
                 bundle.layout,
                 Script(fake.overhead_ms / 1e3, fake.row_us / 1e6, frozenset(fake.fail_runs), stalls),
@@ -200,6 +200,8 @@ def check_golden(
         same = np.array_equal(rank_order(scores, request.prior), rank_order(wanted, request.prior))
         if manifest.golden.order_exact and not same:
             raise BadBundle(f"variant {variant!r} missed golden request {number}: its order differs")
+    if at != len(expected):
+        raise BadBundle(f"golden scores of variant {variant!r} are {len(expected)}, of {at} candidates")
 
 
 def _decode_golden(bundle: Bundle, decoder: Decoder) -> list[RankingRequest]:

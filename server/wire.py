@@ -49,16 +49,27 @@ def parse(data: bytes) -> pb.RankRequest:
         message: pb.RankRequest = pb.RankRequest.FromString(data)
     except DecodeError:
         raise refuse(Reason.MALFORMED_REQUEST, "The message is not a podium.v1.RankRequest.") from None
-    for field, used in (
-        ("query", bool(message.query)),
-        ("candidates.texts", bool(message.candidates.texts)),
-        ("head_weights", bool(message.head_weights)),
-        ("return_heads", bool(message.return_heads)),
-        ("traceparent", bool(message.traceparent)),
+    if (
+        message.query
+        or message.candidates.texts
+        or message.head_weights
+        or message.return_heads
+        or message.traceparent
     ):
-        if used:
-            raise refuse(Reason.UNSUPPORTED_OPTION, f"{field} is not supported by this server yet.", field)
+        raise _unsupported(message)
     return message
+
+
+def _unsupported(message: pb.RankRequest) -> Refused:
+    used = {
+        "query": message.query,
+        "candidates.texts": message.candidates.texts,
+        "head_weights": message.head_weights,
+        "return_heads": message.return_heads,
+        "traceparent": message.traceparent,
+    }
+    field = next(name for name, value in used.items() if value)
+    return refuse(Reason.UNSUPPORTED_OPTION, f"{field} is not supported by this server yet.", field)
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,7 +153,7 @@ class Decoder:
         return prior
 
     def _context(self, tensors: Iterable[pb.Tensor]) -> tuple[Array, ...]:
-        sent = self._by_name(tensors, "context", self.layout.context)
+        sent = self._by_name(tensors, "context", self.layout.context_names)
         arrays: list[Array] = []
         for entry in self.layout.context:
             field = f"context[{entry.name}]"
@@ -171,8 +182,7 @@ class Decoder:
     def _columns(
         self, candidates: pb.Candidates, rows: int, prior: Scores | None, marks: _Marks
     ) -> tuple[Array, ...]:
-        wanted = tuple(entry for entry in self.layout.candidates if entry.role == "candidate")
-        sent = self._by_name(candidates.columns, "candidates.columns", wanted)
+        sent = self._by_name(candidates.columns, "candidates.columns", self.layout.column_names)
         arrays: list[Array] = []
         ids_taken = False
         for entry in self.layout.candidates:
@@ -233,26 +243,27 @@ class Decoder:
         return np.array(ids, dtype=f"<U{width}")
 
     def _by_name(
-        self, tensors: Iterable[pb.Tensor], field: str, wanted: Iterable[Input]
+        self, tensors: Iterable[pb.Tensor], field: str, names: frozenset[str]
     ) -> dict[str, pb.Tensor]:
         sent: dict[str, pb.Tensor] = {}
-        names = {entry.name for entry in wanted}
         for at, tensor in enumerate(tensors):
             if at == self.limits.context_tensors_max:
                 raise refuse(Reason.INVALID_TENSOR, f"{field} holds more than {at} tensors.", field)
-            if tensor.name not in names:
+            name = tensor.name
+            if name not in names:
                 # The position names it: a tensor's name is the caller's text, and may be anything.
                 raise refuse(
                     Reason.INVALID_TENSOR,
                     f"{field}[{at}] is not an input of this model; it takes {sorted(names)}.",
                     f"{field}[{at}]",
                 )
-            if tensor.name in sent:
-                path = f"{field}[{tensor.name}]"
+            if name in sent:
+                path = f"{field}[{name}]"
                 raise refuse(Reason.INVALID_TENSOR, f"{path} is given more than once.", path)
-            sent[tensor.name] = tensor
-        for name in sorted(names - sent.keys()):
-            raise refuse(Reason.INVALID_TENSOR, f"{field}[{name}] is missing.", f"{field}[{name}]")
+            sent[name] = tensor
+        if len(sent) < len(names):
+            path = f"{field}[{min(names - sent.keys())}]"
+            raise refuse(Reason.INVALID_TENSOR, f"{path} is missing.", path)
         return sent
 
 
@@ -285,7 +296,7 @@ def _array(tensor: pb.Tensor, entry: Input, field: str) -> Array:
     shape = tuple(tensor.shape)
     data = tensor.data
     expected = math.prod(shape) * NUMPY[dtype].itemsize
-    if any(size < 0 for size in shape) or len(data) != expected:
+    if len(data) != expected or min(shape, default=0) < 0:
         raise refuse(
             Reason.INVALID_TENSOR,
             f"{field} has {len(data)} bytes; shape {list(shape)} of {dtype} takes {expected}.",

@@ -30,7 +30,7 @@ class Report:
     """nDCG@10 over the test requests.
 
     Attributes:
-        ranker, popularity, co_occurrence, random: nDCG@10 with its 95 % interval; co_occurrence is the prior.
+        ranker, co_occurrence (the prior that callers send), popularity: with 95 % intervals.
         shuffled: the ranker's nDCG@10 minus its own with histories shuffled among users, prior left in place.
         ranker_no_prior: the ranker when no prior is sent.
         shuffled_no_prior: as `shuffled`, no prior sent.

@@ -15,7 +15,7 @@ from examples.movies.trained import Trained, trained
 from export.spec import ExportSpec, VocabSpec, candidate, candidate_id, context, prior
 
 LABELLED = 2_000
-"""Test requests in the bundle: enough to decide the quality gate, few enough to replay in seconds."""
+"""Test requests in the bundle: the gates want 1,000 and more, and these replay in seconds."""
 UNLABELLED = 1_000
 CALIBRATION = 256
 

@@ -12,6 +12,7 @@ app = typer.Typer(
     name="podium",
     no_args_is_help=True,
     add_completion=False,
+    pretty_exceptions_enable=False,  # an exception that reaches here is a bug: its plain traceback says most
     help="Podium ranks: trained PyTorch rankers over gRPC, inside a p99 budget.",
 )
 

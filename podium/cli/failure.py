@@ -11,13 +11,13 @@ from rich.markup import escape
 EXIT_FAILED = 1
 
 
-def fail(verb: str, sentence: object) -> NoReturn:
+def fail(verb: str, why: str | Exception) -> NoReturn:
     """Say why and leave.
 
     Raises:
         typer.Exit: always.
     """
-    Console(stderr=True).print(
-        f"[red]podium {verb}[/]: {escape(str(sentence))}", soft_wrap=True, highlight=False
-    )
+    if isinstance(why, OSError) and why.filename is not None:
+        why = f"{why.filename}: {why.strerror}"  # without the number that nobody reads
+    Console(stderr=True).print(f"[red]podium {verb}[/]: {escape(str(why))}", soft_wrap=True, highlight=False)
     raise typer.Exit(EXIT_FAILED)

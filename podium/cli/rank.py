@@ -32,7 +32,7 @@ def add_to(app: typer.Typer) -> None:
         target: Annotated[str, typer.Option(help="host:port of the server")],
         index: Annotated[int, typer.Option(help="which request of the set, from 0", min=0)] = 0,
         top: Annotated[int, typer.Option(help="lines to show; 0 = all", min=0)] = 10,
-        deadline_ms: Annotated[float, typer.Option(help="how long to wait, retries included")] = 1000.0,
+        deadline_ms: Annotated[float, typer.Option(help="how long to wait, in all", min=1)] = 1000.0,
         as_json: Annotated[bool, typer.Option("--json", help="print JSON")] = False,
     ) -> None:
         """Rank one request and show the candidates, best first.

@@ -13,7 +13,8 @@ def encode(request: RankingRequest) -> pb.RankRequest:
     """Build the wire's request; `timeout_us` is the caller's to set, once per attempt.
 
     Raises:
-        ValueError: an array's dtype cannot be sent, or the candidates disagree on how many there are.
+        ValueError: an array's dtype cannot be sent, ids do not fit, or the candidates disagree on how many
+            there are.
     """
     candidates = pb.Candidates(
         count=request.count,
@@ -48,4 +49,6 @@ def _set_ids(candidates: pb.Candidates, ids: Ids) -> None:
     if array.dtype.kind == "U":
         candidates.string_ids.extend(array.tolist())
     else:
-        candidates.int_ids = array.astype(NUMPY["int64"], casting="same_kind").tobytes()
+        if array.size and array.max() > np.iinfo(np.int64).max:
+            raise ValueError("ids must fit int64")  # the cast would wrap around: another item's id
+        candidates.int_ids = array.astype(NUMPY["int64"]).tobytes()

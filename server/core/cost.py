@@ -23,8 +23,8 @@ RATIO_MAX = 4.0
 STALLS_BELIEVED = 5
 """This many stalls in a row are no stalls: the machine has changed."""
 DOUBT = 0.02
-"""Share of the way to the warm-up's profile that one doubt goes back: 340 bring a 100-fold estimate within a tenth
-of it. A larger share heals sooner, and on a machine that truly is slower it starts more runs that end late."""
+"""Share of the way to the warm-up's profile that one doubt goes back: 340 bring a 100-fold estimate within
+a tenth. More heals sooner, and on a machine that truly is slower it starts more runs that end late."""
 
 
 @dataclass(slots=True)

@@ -36,3 +36,7 @@ class Engine(Protocol):
 
 class EngineError(Exception):
     """A run failed. The message is for the log; it may quote the execution provider, never a request."""
+
+
+class ProviderMissing(Exception):
+    """A configured execution provider cannot be used here: nothing can be loaded. One sentence."""

@@ -118,8 +118,8 @@ def _load_vocabs(path: Path, manifest: Manifest) -> dict[str, Vocabulary]:
     vocabs: dict[str, Vocabulary] = {}
     for name, entry in manifest.vocabs.items():
         table = _read_arrays(path, entry.file)
-        kinds = "i" if entry.key == "int64" else "U"
-        if not isinstance(table, np.ndarray) or table.ndim != 1 or len(table) != entry.rows or table.dtype.kind != kinds or len(table) < 2:
+        kind = "i" if entry.key == "int64" else "U"
+        if not isinstance(table, np.ndarray) or table.shape != (entry.rows,) or table.dtype.kind != kind:
             raise BadBundle(f"{entry.file} is not {entry.rows} keys of type {entry.key}")
         vocabs[name] = Vocabulary.of(
             table, unknown_row=entry.unknown_row, refuse_unknown=entry.unknown == "invalid"

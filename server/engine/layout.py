@@ -36,6 +36,7 @@ class Layout:
         row_to_context: name of that input; None for a graph that needs no context.
         ragged_max: axis name -> size to pad to.
         heads: output name -> head.
+        context_names, column_names: the tensors that a request must bring, no more and no less.
     """
 
     context: tuple[Input, ...]
@@ -44,6 +45,8 @@ class Layout:
     row_to_context: str | None
     ragged_max: Mapping[str, int]
     heads: Mapping[str, str]
+    context_names: frozenset[str]
+    column_names: frozenset[str]
 
     @classmethod
     def of(cls, manifest: Manifest) -> Layout:
@@ -74,6 +77,8 @@ class Layout:
             row_to_context=gather[0] if gather else None,
             ragged_max={name: axis.max for name, axis in manifest.axes.items()},
             heads={output.name: output.head for output in manifest.outputs},
+            context_names=frozenset(e.name for e in manifest.inputs if e.role == "context"),
+            column_names=frozenset(e.name for e in manifest.inputs if e.role == "candidate"),
         )
 
     def padded_shape(self, entry: Input) -> tuple[int, ...]:

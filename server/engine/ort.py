@@ -12,16 +12,12 @@ os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")  # noqa: TID251
 import onnxruntime as ort
 
 from server.domain import Scores
-from server.engine.api import Batch, EngineError
+from server.engine.api import Batch, EngineError, ProviderMissing
 from server.engine.layout import Layout
 
 _WARNING = (
     3  # ORT's severity scale: 2 is warning, 3 is error; a warning per session is noise in a server's log
 )
-
-
-class ProviderMissing(Exception):
-    """A configured execution provider cannot be used here. One sentence."""
 
 
 def require_providers(providers: Sequence[str]) -> None:

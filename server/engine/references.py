@@ -37,6 +37,8 @@ def check(manifest: Manifest) -> None:
             if not np.can_cast(NUMPY[sent], NUMPY[entry.dtype], "same_kind"):
                 raise LooseEnd(f"input {entry.name!r} accepts {sent}, which {entry.dtype} cannot hold")
     for name, vocab in manifest.vocabs.items():
+        if vocab.rows < 2:
+            raise LooseEnd(f"vocabs.{name}.rows is {vocab.rows}; it takes an id and the unknown row")
         if not 0 <= vocab.unknown_row < vocab.rows:
             raise LooseEnd(f"vocabs.{name}.unknown_row is {vocab.unknown_row}, of {vocab.rows} rows")
     heads = {output.head for output in manifest.outputs}
@@ -55,9 +57,8 @@ def _check_shape(entry: Input, manifest: Manifest) -> None:
     first = "N" if per_candidate else "R"
     if entry.shape[:1] != [first]:
         raise LooseEnd(f"input {entry.name!r}: the first axis of a {entry.role} is {first!r}")
-    if entry.role in ("candidate_id", "prior_score", "row_to_context", "context_length"):
-        if len(entry.shape) > 1:
-            raise LooseEnd(f"input {entry.name!r}: a {entry.role} has one axis")
+    if entry.role not in ("candidate", "context") and len(entry.shape) > 1:
+        raise LooseEnd(f"input {entry.name!r}: a {entry.role} has one axis")
     for size in entry.shape[1:]:
         if isinstance(size, str):
             if per_candidate:

@@ -83,7 +83,7 @@ class NeverExpires(Scheduler):
 
 
 class ExpiresLate(Scheduler):
-    """Lets the timer come 10 ms after the deadline."""
+    """Lets the timer come 50 ms after the latest start."""
 
     def expire(self, *, now_ns: int) -> tuple[Ticket, ...]:
         return super().expire(now_ns=now_ns - 50_000_000)
@@ -96,9 +96,9 @@ class ExpiresLate(Scheduler):
 class IgnoresRowsMax(Scheduler):
     """Fills a run up to the deadline, whatever the limit."""
 
-    def _dispatch(self, executor: int, head: Ticket, now_ns: int) -> Dispatch:
+    def _dispatch(self, executor: int, start: int, now_ns: int) -> Dispatch:
         limits, self._limits = self._limits, replace(self._limits, rows_max=1 << 30)
-        dispatch = super()._dispatch(executor, head, now_ns)
+        dispatch = super()._dispatch(executor, start, now_ns)
         self._limits = limits
         return dispatch
 

@@ -11,6 +11,7 @@ import heapq
 from collections import defaultdict
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 from server.core.cost import CostModel
@@ -102,10 +103,9 @@ class World:
     def play(self) -> Trace:
         """Run until nothing is left to happen."""
         for ticket in self._script.tickets:
-            self._at(ticket.arrival_ns, lambda now_ns, ticket=ticket: self._arrive(ticket, now_ns))
+            self._at(ticket.arrival_ns, partial(self._arrive, ticket))
             if ticket.id in self._script.leaves_ns:
-                leaves_ns = self._script.leaves_ns[ticket.id]
-                self._at(leaves_ns, lambda now_ns, ticket=ticket: self._leave(ticket, now_ns))
+                self._at(self._script.leaves_ns[ticket.id], partial(self._leave, ticket))
         now_ns = 0
         while self._events:
             now_ns = self._events[0][0]

@@ -13,7 +13,9 @@ START_S = 100.0
 
 def attempts(deadline_s: float = 1.0, timeout_us: int = 0) -> Attempts:
     """A call that began at START_S."""
-    return Attempts(pb.RankRequest(model="m", timeout_us=timeout_us), deadline_s, START_S, RetryPolicy(jitter=0))
+    return Attempts(
+        pb.RankRequest(model="m", timeout_us=timeout_us), deadline_s, START_S, RetryPolicy(jitter=0)
+    )
 
 
 def sent(call: Attempts, now_s: float) -> tuple[int, float]:

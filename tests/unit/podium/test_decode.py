@@ -27,7 +27,14 @@ def response(**fields: object) -> pb.RankResponse:
         scores=np.array([0.5, NAN, 0.75], "<f4").tobytes(),
         coverage=pb.Coverage(candidates=3, scored=2, by_ladder=1),
         timings=pb.Timings(
-            decode_us=1, queue_us=2, form_us=3, run_us=4, split_us=5, total_us=15, batch_rows=9, batch_requests=2
+            decode_us=1,
+            queue_us=2,
+            form_us=3,
+            run_us=4,
+            split_us=5,
+            total_us=15,
+            batch_rows=9,
+            batch_requests=2,
         ),
         **fields,
     )
@@ -97,6 +104,6 @@ def test_model_versions_are_read() -> None:
         budget_us=2500,
     )
 
-    assert [ModelVersion("movies", 2, "serving", "", True, ("int8", "fp32"), "int8", 2.5, None)] == decode_models(
-        pb.ListModelsResponse(models=[entry])
-    )
+    assert [
+        ModelVersion("movies", 2, "serving", "", True, ("int8", "fp32"), "int8", 2.5, None)
+    ] == decode_models(pb.ListModelsResponse(models=[entry]))

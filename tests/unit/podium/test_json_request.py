@@ -1,7 +1,5 @@
 """Requests written by hand take their dtypes from the model."""
 
-from pathlib import Path
-
 import msgspec
 import numpy as np
 import pytest
@@ -9,24 +7,37 @@ import pytest
 from podium.cli.json_request import decode
 from podium.client import RankingRequest
 from podium.client.encode import encode
-from protos.manifest import Input, Manifest, Vocab
-from protos.manifest import decode as decode_manifest
-
-EXAMPLE = Path(__file__).parent / "bundle.json"
+from protos.manifest import Combine, Format, Golden, Input, Manifest, RequestSet, Scoring, Vocab
 
 
 @pytest.fixture
 def manifest() -> Manifest:
     """A model with a history, an id and two features."""
-    made = decode_manifest(EXAMPLE.read_bytes())
-    made.inputs = [
-        Input(name="history", role="context", dtype="int64", shape=["R", "L"], vocab="item"),
-        Input(name="item", role="candidate_id", dtype="int64", shape=["N"], vocab="item"),
-        Input(name="age", role="candidate", dtype="float32", shape=["N"]),
-        Input(name="country", role="candidate", dtype="int8", shape=["N"]),
-    ]
-    made.vocabs = {"item": Vocab(file="item.npy", key="int64", rows=3)}
-    return made
+    return Manifest(
+        format=Format(),
+        model="movies",
+        version=1,
+        created="",
+        budget_ms=25,
+        scoring=Scoring(),
+        axes={},
+        cost_axes=[],
+        inputs=[
+            Input(name="history", role="context", dtype="int64", shape=["R", "L"], vocab="item"),
+            Input(name="item", role="candidate_id", dtype="int64", shape=["N"], vocab="item"),
+            Input(name="age", role="candidate", dtype="float32", shape=["N"]),
+            Input(name="country", role="candidate", dtype="int8", shape=["N"]),
+        ],
+        vocabs={"item": Vocab(file="item.npy", key="int64", rows=3)},
+        outputs=[],
+        combine=Combine(weights={"score": 1.0}),
+        default_variant="fp32",
+        variants={},
+        golden=Golden(file="", messages="", requests=0, max_abs=0),
+        requests=RequestSet(file="", labels="", count=0),
+        source={},
+        files=[],
+    )
 
 
 def test_values_get_the_model_s_dtypes(manifest: Manifest) -> None:

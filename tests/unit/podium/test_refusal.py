@@ -6,7 +6,7 @@ from google.rpc import error_details_pb2, status_pb2
 
 from podium.client import RankRefused
 from podium.client.refused import KIND_OF_CODE
-from protos.refusal import DETAILS_KEY, PUSHBACK_KEY, RefusalDetails, read
+from protos.refusal import DETAILS_KEY, DOMAIN, PUSHBACK_KEY, RefusalDetails, read
 from server import status
 from server.errors import RULES, Kind, Reason, Refusal, Retry
 
@@ -46,6 +46,16 @@ def test_another_s_refusal_is_not_taken_for_podium_s() -> None:
 def test_damaged_trailers_read_as_absent() -> None:
     """Trailers that nobody can read say nothing; in particular, they ask for no retry."""
     assert RefusalDetails() == read([(DETAILS_KEY, b"\xff\xff"), (PUSHBACK_KEY, "soon")])
+
+
+def test_one_damaged_detail_leaves_the_others() -> None:
+    """A detail of a known type that does not parse is skipped; what stands beside it is read."""
+    message = status_pb2.Status(code=8)
+    message.details.add().Pack(error_details_pb2.RetryInfo())
+    message.details[0].value = b"\xff\xff"
+    message.details.add().Pack(error_details_pb2.ErrorInfo(reason="OVERLOADED", domain=DOMAIN))
+
+    assert RefusalDetails(reason="OVERLOADED") == read([(DETAILS_KEY, message.SerializeToString())])
 
 
 @pytest.mark.parametrize(("code", "kind"), KIND_OF_CODE.items(), ids=lambda value: str(value))
