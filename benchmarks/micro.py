@@ -62,6 +62,7 @@ def main() -> None:
     bundle = open_bundle(build_bundle())
     decoder = Decoder(bundle.layout, bundle.vocabs, Limits(), 4096)
     packer = Packer(bundle.layout, 4096)
+    identity, timings = Identity("bench", 1, "int8"), Timings(1, 2, 3, 4)
     print(f"| candidates | parse | decode | pack 1 | pack {TOGETHER} | split {TOGETHER} | encode |")
     print("| --- | --- | --- | --- | --- | --- | --- |")
     for size, body in write_bodies().items():
@@ -71,7 +72,6 @@ def main() -> None:
         scores = np.random.default_rng(0).random(size, dtype=np.float32)
         together = {"score": np.tile(scores, TOGETHER)}
         scored = Scored({"score": scores}, RunStamps(1, 2, 3, size, 1))
-        identity, timings = Identity("bench", 1, "int8"), Timings(1, 2, 3, 4)
         hops: list[Callable[[], object]] = [
             lambda data=data: parse(data),
             lambda message=message: decoder.decode(message),

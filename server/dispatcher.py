@@ -144,7 +144,7 @@ class Dispatcher:
     def _wake(self) -> None:
         self._wake_due = False
         with self._lock:
-            if self._asleep:
+            while self._asleep:  # all: one turn of the loop may have brought work for several
                 self._asleep.pop().put(None)
         if self._timer is None:
             self._expire()

@@ -172,6 +172,13 @@ class Metrics(Collector):
 
         gc.callbacks.append(watch)
 
+    def outcomes(self) -> dict[str, int]:
+        """Requests so far by outcome, over all models."""
+        totals: dict[str, int] = {}
+        for (_, _, outcome), count in list(self.requests.values.items()):
+            totals[outcome] = totals.get(outcome, 0) + int(count)
+        return totals
+
     def collect(self) -> Iterator[Metric]:
         """Called by prometheus_client at every scrape."""
         for accumulator in self._accumulators:

@@ -37,16 +37,19 @@ class FakeEngine:
     def __init__(self, layout: Layout, script: Script) -> None:
         self._layout = layout
         self._script = script
-        self._runs = 0
+        self._runs: int | None = None
 
     def run(self, batch: Batch) -> Mapping[str, Scores]:
         """Score one batch as scripted."""
-        run, self._runs = self._runs, self._runs + 1
-        time.sleep(
-            self._script.overhead_s + batch.rows * self._script.row_s + self._script.stall_s.get(run, 0.0)
-        )
-        if run in self._script.fail_runs:
-            raise EngineError(f"run {run} fails, as scripted")
+        script = self._script
+        seconds = script.overhead_s + batch.rows * script.row_s
+        if self._runs is None:
+            time.sleep(seconds)
+        else:
+            run, self._runs = self._runs, self._runs + 1
+            time.sleep(seconds + script.stall_s.get(run, 0.0))
+            if run in script.fail_runs:
+                raise EngineError(f"run {run} fails, as scripted")
         total = np.zeros(batch.rows, np.float32)
         for entry in self._layout.candidates:
             values = batch.feeds[entry.name].astype(np.float32)
@@ -56,5 +59,5 @@ class FakeEngine:
         return dict.fromkeys(self._layout.heads.values(), total)
 
     def begin_script(self) -> None:
-        """Count runs from here: warm-up and golden runs are no part of the script."""
+        """Count runs, and obey the script's faults, from here: warm-up is no part of it."""
         self._runs = 0

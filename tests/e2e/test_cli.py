@@ -16,8 +16,7 @@ import pytest
 from measures.order import rank_order
 from podium.cli import main
 from protos.request_set import write_messages
-from tests.bundles.tiny import TinyRanker
-from tests.e2e.conftest import STRICT, TINY, WORDS
+from tests.bundles.tiny import STRICT, TINY, WORDS, TinyRanker
 from tests.e2e.running import REPOSITORY, STOP_S_MAX, RunningServer, environment, start_and_fail
 
 EXAMPLE = TINY.example(12, seed=5)

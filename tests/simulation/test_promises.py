@@ -67,7 +67,7 @@ def test_bigger_overheads_break_more_promises() -> None:
 
 
 def test_a_plain_queue_breaks_many_promises() -> None:
-    """Without admission a fifth of what is let in expires at twice the capacity: the bounds above can fail."""
+    """Without admission a fifth of what is let in expires at double load: the bounds above can fail."""
     assert broken_share(replace(MIXED, load=2.0), AdmitsAll) > 0.15
 
 

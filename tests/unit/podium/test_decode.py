@@ -1,5 +1,7 @@
 """Wire answers become arrays that mean the same."""
 
+from typing import Any
+
 import numpy as np
 
 from podium.client import Coverage, Flag, ModelVersion, Outcome, Step, Timings
@@ -15,7 +17,7 @@ def request() -> pb.RankRequest:
     return pb.RankRequest(model="movies", candidates=pb.Candidates(count=3, int_ids=ids))
 
 
-def response(**fields: object) -> pb.RankResponse:
+def response(**fields: Any) -> pb.RankResponse:
     """An answer that ranks 12 before 10, and leaves 11 unscored."""
     return pb.RankResponse(
         model="movies",

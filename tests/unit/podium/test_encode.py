@@ -112,7 +112,7 @@ def test_count_comes_from_whatever_says_it() -> None:
             RankingRequest(model="m", ids=["a"], columns={"x": np.zeros(2, np.float32)}),
             "disagree on how many there are (columns[x]: 2, ids: 1)",
         ),
-        (RankingRequest(model="m", columns={"x": np.float32(1)}), "columns[x]: a scalar"),
+        (RankingRequest(model="m", columns={"x": np.array(1, np.float32)}), "columns[x]: a scalar"),
         (RankingRequest(model="m", ids=np.array([1.5])), "ids must be N integers or N strings"),
         (RankingRequest(model="m", ids=np.array([2**63], np.uint64)), "ids must fit int64"),
         (RankingRequest(model="m", columns={"x": np.zeros(2)}), "dtype float64 cannot be sent"),
