@@ -28,8 +28,6 @@ from server.ranking import Ranking
 from server.service import Health, RankerService, build_server
 
 LOOP_BEAT_S = 0.05
-QUIET_S = 0.003
-QUIET_TRIES = 100
 EXIT_KILLED = 128 + signal.SIGTERM
 
 
@@ -190,27 +188,17 @@ class Server:
         # Balancers need time to see it; until then whoever still comes is answered.
         await asyncio.sleep(drain.lame_duck_s)
         self._ranking.closing = True
-        await self._quiet_moment()
         await server.stop(drain.finish_s_max)
         await self._last_counted()
         self._dispatcher.stop()
         # What came after the last scrape would otherwise never be known.
         self._log.info("stopped", requests=self._metrics.outcomes())
 
-    async def _quiet_moment(self) -> None:
-        """Wait until nothing has come for a moment: gRPC cancels, at stop, what it has not handed over yet."""
-        for _ in range(QUIET_TRIES):
-            seen = self._ranking.arrivals
-            await asyncio.sleep(QUIET_S)
-            if seen == self._ranking.arrivals:
-                return
-
     async def _last_counted(self) -> None:
-        """Give requests that were cut off at the end of the drain their turn to be counted."""
-        for _ in range(QUIET_TRIES):
-            if not self._ranking.in_flight:
-                return
-            await asyncio.sleep(QUIET_S)
+        """Give requests that the end of the drain cut off their turn to be counted."""
+        ends_ns = clock_ns() + round(LOOP_BEAT_S * 1e9)
+        while self._ranking.in_flight and clock_ns() < ends_ns:
+            await asyncio.sleep(0)
 
     def _watch_signals(self) -> None:
         loop = asyncio.get_running_loop()

@@ -6,27 +6,26 @@ import math
 import os
 from pathlib import Path
 
-_V2 = Path("/sys/fs/cgroup/cpu.max")
-_V1_QUOTA = Path("/sys/fs/cgroup/cpu/cpu.cfs_quota_us")
-_V1_PERIOD = Path("/sys/fs/cgroup/cpu/cpu.cfs_period_us")
+CGROUP = Path("/sys/fs/cgroup")
 
 
-def quota_cores() -> float | None:
+def quota_cores(cgroup: Path = CGROUP) -> float | None:
     """Cores that the cgroup's CPU quota allows (v2, then v1); None when there is no quota."""
+    v2, v1 = cgroup / "cpu.max", cgroup / "cpu"
     try:
-        if _V2.exists():
-            quota, period = _V2.read_text().split()
+        if v2.exists():
+            quota, period = v2.read_text().split()
             return None if quota == "max" else int(quota) / int(period)
-        quota_us = int(_V1_QUOTA.read_text())
-        return quota_us / int(_V1_PERIOD.read_text()) if quota_us > 0 else None
+        quota_us = int((v1 / "cpu.cfs_quota_us").read_text())
+        return quota_us / int((v1 / "cpu.cfs_period_us").read_text()) if quota_us > 0 else None
     except (OSError, ValueError):
         return None
 
 
-def usable_cores() -> int:
+def usable_cores(cgroup: Path = CGROUP) -> int:
     """Whole cores by affinity and quota, at least 1. ONNX Runtime's own default sees neither."""
     cores = len(os.sched_getaffinity(0))
-    quota = quota_cores()
+    quota = quota_cores(cgroup)
     return cores if quota is None else max(1, min(cores, math.floor(quota)))
 
 

@@ -42,7 +42,6 @@ class Ranking:
     def __init__(self, dispatcher: Dispatcher, metrics: Metrics, limits: Limits, log: Any) -> None:
         self.catalog: Catalog | None = None
         self.closing = False
-        self.arrivals = 0
         self._dispatcher = dispatcher
         self._metrics = metrics
         self._limits = limits
@@ -66,7 +65,6 @@ class Ranking:
             Refused: it will not be answered with scores; counted already.
         """
         passage = _Passage(clock_ns())
-        self.arrivals += 1
         self._in_flight += 1
         self._in_flight_bytes += len(data)
         try:

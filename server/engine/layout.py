@@ -9,7 +9,6 @@ from typing import Any
 import numpy as np
 
 from protos.manifest import Input, Manifest
-from protos.tensor import NUMPY
 from server.domain import Array
 
 
@@ -116,17 +115,13 @@ class Vocabulary:
         Returns:
             rows, int64 in the shape of `ids`; bool mask of unknown ids, or None when all are known.
         """
-        at = np.searchsorted(self.keys, ids)
+        flat = ids.ravel()  # a scalar id too becomes an array that can be indexed
+        at = np.searchsorted(self.keys, flat)
         np.minimum(at, len(self.keys) - 1, out=at)
-        known = self.keys[at] == ids
+        known = self.keys[at] == flat
         rows = self.rows[at]
         if known.all():
-            return rows, None
+            return rows.reshape(ids.shape), None
         unknown = ~known
         rows[unknown] = self.unknown_row
-        return rows, unknown
-
-
-def zeros_like_input(entry: Input, shape: tuple[int, ...]) -> Array:
-    """An array of the input's dtype filled with its padding value."""
-    return np.full(shape, entry.pad_value, NUMPY[entry.dtype])
+        return rows.reshape(ids.shape), unknown.reshape(ids.shape)

@@ -19,7 +19,12 @@ RANKER = TinyRanker(variants=("fp32",))
 EXAMPLE = RANKER.example(10)
 MESSAGE = RANKER.message(EXAMPLE)
 
-SLOW_ENGINE = ["--engine", "fake", "--set", "engine.fake.overhead_ms=5", "--set", "engine.fake.row_us=200"]
+SLOW_ENGINE = [
+    "--engine=fake",
+    "--set=engine.fake.overhead_ms=5",
+    "--set=engine.fake.row_us=200",
+    "--set=engine.warm_up_s_max=0.05",
+]
 """10 candidates take 2 ms and share a run's 5 ms with up to 50 others: about 450 requests/s."""
 RATE_PER_S = 360
 LAME_DUCK_S = 0.3
@@ -58,9 +63,10 @@ class Load:
 
 @pytest.mark.parametrize("round_", range(20))
 def test_sigterm_under_load_loses_nothing(models: Path, start: Start, round_: int) -> None:
-    """Accepted is answered: every call has scores or was turned away at the door, and both sides count alike.
+    """Accepted is answered: both sides count the same scores, and nothing else was let in and not scored.
 
-    What was sent before the signal, and for a while after it, is never turned away.
+    Nobody is turned away before the lame duck is over. After it gRPC turns away whoever has not heard the
+    GOAWAY yet, with UNAVAILABLE or (grpc/grpc#41785) CANCELLED: so the lame duck must be long enough.
     """
     server = start(models, *SLOW_ENGINE, "--set", f"drain.lame_duck_s={LAME_DUCK_S}")
     load = Load(server)
@@ -68,11 +74,14 @@ def test_sigterm_under_load_loses_nothing(models: Path, start: Start, round_: in
     assert 0 == server.wait()
     answers = [(sent_s, pending.answer()) for sent_s, pending in load.sent]
     refused = [(sent_s, answer) for sent_s, answer in answers if isinstance(answer, Refused)]
-    scored = len(answers) - len(refused)
-    assert [] == [answer for _, answer in refused if answer.code is not grpc.StatusCode.UNAVAILABLE]
+    at_the_door = {("", grpc.StatusCode.UNAVAILABLE), ("", grpc.StatusCode.CANCELLED)}
+    closing = {("SHUTTING_DOWN", grpc.StatusCode.UNAVAILABLE)}
+    assert set() == {(answer.reason, answer.code) for _, answer in refused} - at_the_door - closing
     assert [] == [answer for sent_s, answer in refused if sent_s < signalled_s + LAME_DUCK_S / 3]
-    assert scored == server.logged("stopped")["requests"]["scored"]
-    assert scored > RATE_PER_S * LAME_DUCK_S
+    counted = server.logged("stopped")["requests"]
+    assert {"scored"} <= counted.keys() <= {"scored", "unready"}
+    assert len(answers) - len(refused) == counted["scored"]
+    assert counted["scored"] > RATE_PER_S * LAME_DUCK_S / 2
 
 
 def test_health_says_so_before_the_door_closes(models: Path, start: Start) -> None:
