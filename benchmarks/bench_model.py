@@ -2,7 +2,7 @@
 
 Weights are random but fixed: what is measured is the server, whose cost does not depend on them.
 The size, three full-rank cross layers over 200 inputs beside a 768-256 tower, was chosen so that raw ONNX
-Runtime gives the design's orientation figures at the sizes that have bars (4,400 and 926 requests/s at 100 and
+Runtime gives the design's orientation figures at the sizes that have bars (4,400 and 926 requests/s, 100 and
 500 candidates) on machine class A of docs/measuring.md: the bars were written for that much computing.
 Figures for the smaller towers that were tried first stand in docs/decisions.md.
 """

@@ -45,14 +45,17 @@ class Packer:
         return Batch(feeds, rows)
 
     def _pack_context(self, entry: Input, parts: Sequence[Array], feeds: dict[str, Array]) -> None:
-        shape = self._layout.padded_shape(entry)
+        shape, dtype = self._layout.padded_shape(entry), NUMPY[entry.dtype]
         length = self._layout.lengths.get(entry.name)
         if length is not None:
             feeds[length] = np.array([len(part) for part in parts], np.int64)
         if all(part.shape == shape for part in parts):
-            feeds[entry.name] = np.stack(parts) if len(parts) > 1 else parts[0][None]
+            stacked = np.stack(parts) if len(parts) > 1 else parts[0][None]
+            feeds[entry.name] = stacked.astype(
+                dtype, copy=False
+            )  # one may have been sent in an accepted dtype
             return
-        padded = np.full((len(parts), *shape), entry.pad_value, NUMPY[entry.dtype])
+        padded = np.full((len(parts), *shape), entry.pad_value, dtype)
         for row, part in zip(padded, parts, strict=True):
             row[tuple(slice(size) for size in part.shape)] = part
         feeds[entry.name] = padded

@@ -1,0 +1,84 @@
+"""Which input plays which role, and which row an id has."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from protos.manifest import Input
+from server.engine.layout import Layout, UnsupportedBundle, Vocabulary
+from tests.bundles.tiny import TINY, TinyRanker
+
+KEYS = st.lists(st.integers(-(2**63), 2**63 - 1), min_size=2, max_size=30, unique=True)
+WORDS = st.lists(
+    st.text(st.characters(exclude_characters="\0", exclude_categories=["Cs"]), max_size=5),
+    min_size=2,
+    max_size=30,
+    unique=True,
+)
+
+
+@given(keys=KEYS | WORDS, unknown=st.integers(0, 29), asked=st.lists(st.integers(0, 29), max_size=20))
+def test_known_ids_find_their_row(keys: list[Any], unknown: int, asked: list[int]) -> None:
+    """Entry i of the table is the id of row i, but for the unknown row, whose entry is no id."""
+    unknown_row = unknown % len(keys)
+    table = np.array(keys)
+    vocabulary = Vocabulary.of(table, unknown_row=unknown_row, refuse_unknown=False)
+    wanted = np.array([row % len(keys) for row in asked], np.int64)
+    rows, mask = vocabulary.lookup(table[wanted])
+    assert wanted.tolist() == rows.tolist()
+    expected = wanted == unknown_row
+    assert expected.tolist() == ([False] * len(wanted) if mask is None else mask.tolist())
+
+
+@given(keys=KEYS, ids=st.lists(st.integers(-(2**63), 2**63 - 1), min_size=1, max_size=20))
+def test_unknown_ids_take_the_unknown_row(keys: list[int], ids: list[int]) -> None:
+    """Wherever they fall between the keys, and beyond either end."""
+    vocabulary = Vocabulary.of(np.array(keys), unknown_row=0, refuse_unknown=False)
+    rows, mask = vocabulary.lookup(np.array(ids))
+    expected = [keys.index(one) if one in keys[1:] else 0 for one in ids]
+    assert expected == rows.tolist()
+    assert [row == 0 for row in expected] == ([False] * len(ids) if mask is None else mask.tolist())
+
+
+@pytest.mark.parametrize("shape", [(), (0,), (3,), (2, 2), (0, 3)])
+def test_rows_have_the_shape_of_the_ids(shape: tuple[int, ...]) -> None:
+    """A scalar context is looked up as well as a grid or nothing, known or not."""
+    vocabulary = Vocabulary.of(np.array([10, 20, 30]), unknown_row=0, refuse_unknown=False)
+    rows, mask = vocabulary.lookup(np.full(shape, 30))
+    assert (shape, True, None) == (rows.shape, bool((rows == 2).all()), mask)
+    rows, mask = vocabulary.lookup(np.full(shape, 99))
+    assert (shape, True) == (rows.shape, bool((rows == 0).all()))
+    assert shape == (() if mask is None else mask.shape) or not np.prod(shape)
+
+
+def test_roles_are_sorted_out() -> None:
+    """Contexts with their lengths, candidates in manifest order, the gather, the heads."""
+    layout = Layout.of(TINY.manifest())
+    assert (["history"], {"history": "history_length"}, "row_to_context", {"score": "score"}) == (
+        [entry.name for entry in layout.context],
+        layout.lengths,
+        layout.row_to_context,
+        layout.heads,
+    )
+    assert ["item", "features", "price", "prior"] == [entry.name for entry in layout.candidates]
+    assert (4,) == layout.padded_shape(layout.context[0])
+
+
+def test_an_unknown_requirement_is_named() -> None:
+    """What an older server does not know it must not serve."""
+    with pytest.raises(UnsupportedBundle, match="'telepathy'"):
+        Layout.of(TinyRanker(requires=["vocab", "telepathy"]).manifest())
+
+
+@pytest.mark.parametrize("role", ["grid_index", "grid_position", "tokens", "token_mask", "candidate_length"])
+def test_a_role_without_its_feature_is_refused(role: Any) -> None:
+    """A role of the contract that this server cannot feed yet is named."""
+    manifest = TINY.manifest()
+    manifest.inputs.append(Input(name="extra", role=role, dtype="int64", shape=["N"]))
+    with pytest.raises(UnsupportedBundle, match=f"'extra': role '{role}'"):
+        Layout.of(manifest)
