@@ -21,7 +21,7 @@ from server import tuning
 from server.core.decisions import Admitted, Dispatch, Lane, Rejected, Snapshot, Ticket
 from server.core.scheduler import Scheduler
 from server.domain import Payload, RunStamps, Scored, Scores
-from server.engine.api import Engine, EngineError
+from server.engine.api import Engine
 from server.engine.tensors import Packer, split
 from server.errors import Reason, Refusal, Refused
 from server.metrics import Metrics
@@ -62,7 +62,7 @@ class _Result:
     outcomes: Sequence[Scored | Refusal]
     run_ns: int | None
     busy_ns: int
-    error: EngineError | None
+    error: Exception | None
 
 
 class Dispatcher:
@@ -205,7 +205,7 @@ class Dispatcher:
         if ratio is not None:
             metrics.prediction_ratio.observe(ratio, lane.model, lane.variant)
         if result.error is not None:
-            self._log.error("run failed", model=lane.model, variant=lane.variant, error=str(result.error))
+            self._log.error("run failed", model=lane.model, variant=lane.variant, exc_info=result.error)
 
 
 def settle(future: asyncio.Future[Scored], outcome: Scored | Refusal) -> bool:
@@ -226,7 +226,7 @@ def _run(dispatch: Dispatch, runtime: LaneRuntime, waiters: Sequence[_Waiter]) -
         scored = _run_together(dispatch.executor, runtime, waiters)
         ended_ns = clock_ns()
         return _Result(dispatch, waiters, scored, ended_ns - began_ns, ended_ns - began_ns, None)
-    except EngineError as error:
+    except Exception as error:  # whatever it was, these requests get an answer and the executor lives on
         outcomes = [_run_alone(dispatch.executor, runtime, waiter, len(waiters)) for waiter in waiters]
         return _Result(dispatch, waiters, outcomes, None, clock_ns() - began_ns, error)
 
@@ -236,7 +236,7 @@ def _run_alone(executor: int, runtime: LaneRuntime, waiter: _Waiter, mates: int)
     if mates > 1:
         if clock_ns() > waiter.ticket.deadline_ns:
             return _expired(waiter.ticket, clock_ns())
-        with contextlib.suppress(EngineError):
+        with contextlib.suppress(Exception):  # logged once, for the batch
             return _run_together(executor, runtime, [waiter])[0]
     return Refusal(Reason.EXECUTION_FAILED, "The model's run failed for this request.")
 

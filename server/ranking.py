@@ -22,7 +22,9 @@ from server.metrics import Metrics
 UNKNOWN = "unknown"
 """Label of a request whose model is not one of ours: a caller's text must not become a label."""
 
-_OUTSIDE_SLI = frozenset({Kind.OVERLOADED, Kind.DENIED, Kind.INVALID, Kind.UNREADY, Kind.CANCELLED})
+_ADMITTED_KINDS = frozenset({Kind.EXPIRED, Kind.FAILED})
+_NEVER_ADMITTED = frozenset({Reason.EXPIRED_ON_ARRIVAL, Reason.DEADLINE_TOO_SHORT})
+"""A deadline that no server could have met is the caller's: it counts neither for nor against the budget."""
 
 
 @dataclass(slots=True)
@@ -166,7 +168,7 @@ class Ranking:
         metrics.requests.add(passage.model, passage.version, kind.value)
         metrics.refusals.add(passage.model, kind.value, refusal.reason.value)
         metrics.refusal_duration.observe((clock_ns() - passage.arrival_ns) / 1e9, kind.value)
-        if kind not in _OUTSIDE_SLI:
+        if kind in _ADMITTED_KINDS and refusal.reason not in _NEVER_ADMITTED:
             importance = passage.importance.name.lower()
             metrics.budget_requests.add(passage.model, importance)
             metrics.budget_violations.add(passage.model, importance, kind.value)

@@ -291,7 +291,7 @@ def _array(tensor: pb.Tensor, entry: Input, field: str) -> Array:
         got = dtype or "unspecified"
         raise refuse(Reason.INVALID_TENSOR, f"{field} has dtype {got}; this model takes {wanted}.", field)
     axes = len(entry.shape) if entry.role == "candidate" else len(entry.shape) - 1
-    if False:  # before the shape is used or quoted: it may have a million axes
+    if len(tensor.shape) != axes:  # before the shape is used or quoted: it may have a million axes
         raise refuse(Reason.INVALID_TENSOR, f"{field} has {len(tensor.shape)} axes; expected {axes}.", field)
     shape = tuple(tensor.shape)
     data = tensor.data

@@ -113,29 +113,33 @@ def test_the_metrics_account_for_every_request(tmp_path: Path, start: Start) -> 
     """Sent = scored + refused, by model; candidates, steps, runs and durations add up to the same."""
     TINY.write(tmp_path / "models")
     server = start(tmp_path / "models")
-    requests = [TINY.message(TINY.example(rows)) for rows in range(1, 31)]
+    requests = [TINY.message(TINY.example(rows)) for rows in range(1, 34)]
     for at in range(10, 15):
         requests[at].candidates.columns.pop()
     for at in range(15, 18):
         requests[at].model = "other"
+    for request in requests[30:]:
+        request.timeout_us = 1
     with dial(server.target) as caller:
         for pending in caller.send_all([*requests, b"\xff"]):
             pending.answer()
     scrape = server.metrics()
-    scored = [request.candidates.count for at, request in enumerate(requests) if not 10 <= at < 18]
+    scored = [request.candidates.count for request in [*requests[:10], *requests[18:30]]]
     assert {
-        "all": 31.0,
+        "all": 34.0,
         "scored": float(len(scored)),
         "tiny invalid": 5.0,
         "unknown invalid": 4.0,
-        "refusals": 9.0,
+        "tiny expired": 3.0,
+        "refusals": 12.0,
         "candidates": float(sum(scored)),
         "steps": float(len(scored)),
         "durations": float(len(scored)),
-        "refusal durations": 9.0,
+        "refusal durations": 12.0,
         "rows run": float(sum(scored)),
         "requests run": float(len(scored)),
-        "budget": float(len(scored)),
+        "admitted": float(len(scored)),
+        "out of budget": 0.0,
         "in flight": 0.0,
         "queued": 0.0,
     } == {
@@ -143,6 +147,7 @@ def test_the_metrics_account_for_every_request(tmp_path: Path, start: Start) -> 
         "scored": scrape.total("podium_requests_total", model="tiny", version="1", outcome="scored"),
         "tiny invalid": scrape.total("podium_requests_total", model="tiny", outcome="invalid"),
         "unknown invalid": scrape.total("podium_requests_total", model="unknown", outcome="invalid"),
+        "tiny expired": scrape.total("podium_requests_total", model="tiny", outcome="expired"),
         "refusals": scrape.total("podium_refusals_total"),
         "candidates": scrape.total("podium_candidates_total", outcome="scored"),
         "steps": scrape.total("podium_step_total", step="full"),
@@ -150,7 +155,8 @@ def test_the_metrics_account_for_every_request(tmp_path: Path, start: Start) -> 
         "refusal durations": scrape.total("podium_refusal_duration_seconds_count"),
         "rows run": scrape.total("podium_batch_rows_sum"),
         "requests run": scrape.total("podium_batch_requests_sum"),
-        "budget": scrape.total("podium_budget_requests_total", model="tiny", importance="default"),
+        "admitted": scrape.total("podium_budget_requests_total", model="tiny", importance="default"),
+        "out of budget": scrape.total("podium_budget_violations_total"),
         "in flight": scrape.total("podium_in_flight"),
         "queued": scrape.total("podium_queue_depth"),
     }
