@@ -21,7 +21,7 @@ from server import tuning
 from server.core.decisions import Admitted, Dispatch, Lane, Rejected, Snapshot, Ticket
 from server.core.scheduler import Scheduler
 from server.domain import Payload, RunStamps, Scored, Scores
-from server.engine.api import Engine
+from server.engine.api import Engine, EngineError
 from server.engine.tensors import Packer, split
 from server.errors import Reason, Refusal, Refused
 from server.metrics import Metrics
@@ -205,7 +205,8 @@ class Dispatcher:
         if ratio is not None:
             metrics.prediction_ratio.observe(ratio, lane.model, lane.variant)
         if result.error is not None:
-            self._log.error("run failed", model=lane.model, variant=lane.variant, exc_info=result.error)
+            cause = f"{result.error}" if isinstance(result.error, EngineError) else repr(result.error)
+            self._log.error("run failed", model=lane.model, variant=lane.variant, error=cause)
 
 
 def settle(future: asyncio.Future[Scored], outcome: Scored | Refusal) -> bool:

@@ -8,6 +8,7 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
+import onnxruntime
 import pytest
 
 from tests.bundles.tiny import TINY
@@ -102,11 +103,14 @@ def test_a_taken_operations_port_stops_the_start(models: Path, taken: int) -> No
     assert (1, f"podium: {sentence}") == (code, said.splitlines()[-1])
 
 
-def test_a_missing_execution_provider_stops_the_start(models: Path) -> None:
+@pytest.mark.parametrize("provider", ["CUDAExecutionProvider", "NoSuchExecutionProvider"])
+def test_a_missing_execution_provider_stops_the_start(models: Path, provider: str) -> None:
     """ONNX Runtime would fall back to the CPU in silence; Podium says what is missing and what there is."""
-    setting = 'engine.providers=["NoSuchExecutionProvider"]'
+    if provider in onnxruntime.get_available_providers():
+        pytest.skip(f"this machine has {provider}")
+    setting = f'engine.providers=["{provider}"]'
     code, said = start_and_fail(["--models", str(models), "--set", setting])
-    sentence = "podium: engine.providers: NoSuchExecutionProvider is not available"
+    sentence = f"podium: engine.providers: {provider} is not available"
     assert (1, True) == (code, said.startswith(sentence)), said
     assert "available: " in said
     assert "CPUExecutionProvider" in said
