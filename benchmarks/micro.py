@@ -22,7 +22,8 @@ from server.core.scheduler import Scheduler
 from server.domain import RunStamps, Scored
 from server.engine.bundle import open_bundle
 from server.engine.tensors import Packer, split
-from server.wire import Decoder, Identity, Timings, encode, parse
+from server.reply import Identity, Timings, encode
+from server.wire import Decoder, parse
 
 FRAME_BYTES = 5
 TOGETHER = 5

@@ -30,7 +30,8 @@ from server.engine.fake import FakeEngine, Script
 from server.engine.tensors import Packer, split
 from server.errors import Refused
 from server.machine import intra_op_threads
-from server.wire import Decoder, combine, parse
+from server.reply import combine
+from server.wire import Decoder, parse
 
 WARM_UP_ROWS = (1, 16, 64, 128, 256, 512)
 """Sizes of the warm-up sweep; the learned line takes over from the first real run."""

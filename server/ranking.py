@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from podium.v1 import ranking_pb2 as pb
-from server import wire
+from server import reply, wire
 from server.catalog import Catalog, ServedVersion
 from server.config import Limits
 from server.core.decisions import Lane
@@ -101,15 +101,15 @@ class Ranking:
         )
         split_ns = clock_ns()
         stamps = scored.stamps
-        scores = wire.combine(scored.heads, served.bundle.manifest.combine.weights)
-        timings = wire.Timings(
+        scores = reply.combine(scored.heads, served.bundle.manifest.combine.weights)
+        timings = reply.Timings(
             decode_us=(decoded_ns - passage.arrival_ns) // 1000,
             queue_us=(stamps.started_ns - offered_ns) // 1000,
             form_us=(stamps.formed_ns - stamps.started_ns) // 1000,
             run_us=(stamps.ran_ns - stamps.formed_ns) // 1000,
         )
-        identity = wire.Identity(lane.model, lane.version, lane.variant)
-        response = wire.encode(request, scores, identity, timings, scored)
+        identity = reply.Identity(lane.model, lane.version, lane.variant)
+        response = reply.encode(request, scores, identity, timings, scored)
         done_ns = clock_ns()
         response.timings.split_us = (done_ns - split_ns) // 1000
         response.timings.total_us = (done_ns - passage.arrival_ns) // 1000

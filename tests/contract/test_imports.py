@@ -31,7 +31,7 @@ SERVER_LAYERS = (
     {"service", "ops_http"},
     {"ranking", "loader"},
     {"dispatcher", "catalog"},
-    {"wire"},
+    {"wire", "reply"},
     {"engine", "metrics"},
     {"core", "status", "logs"},
     {"errors", "config", "domain", "machine", "tuning"},

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from measures.order import rank_order
 from podium.v1 import ranking_pb2 as pb
 from protos.tensor import NUMPY, to_message
-from server import wire
+from server import reply, wire
 from server.config import Limits
 from server.domain import Importance, RunStamps, Scored
 from server.engine.bundle import open_bundle
@@ -24,8 +24,8 @@ from server.wire import Decoder
 from tests.bundles.tiny import STRICT, TINY, WORDS, TinyRanker
 
 _T = TypeVar("_T")
-IDENTITY = wire.Identity("tiny", 1, "int8")
-TIMINGS = wire.Timings(1, 2, 3, 4)
+IDENTITY = reply.Identity("tiny", 1, "int8")
+TIMINGS = reply.Timings(1, 2, 3, 4)
 STAMPS = RunStamps(0, 1, 2, 30, 3)
 
 
@@ -41,7 +41,7 @@ def decoders(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Decoder]:
 
 def encoded(request: Any, scores: Any) -> pb.RankResponse:
     """The answer to a request that was scored so."""
-    return wire.encode(request, scores, IDENTITY, TIMINGS, Scored({"score": scores}, STAMPS))
+    return reply.encode(request, scores, IDENTITY, TIMINGS, Scored({"score": scores}, STAMPS))
 
 
 @given(rows=st.integers(1, 60), seed=st.integers(0, 1000), prior=st.booleans())
@@ -200,9 +200,9 @@ def test_a_score_that_is_no_number_is_our_failure(decoders: dict[str, Decoder], 
 def test_heads_are_combined_by_weight() -> None:
     """The score is the weighted sum of the heads; a single head of weight 1 is passed through."""
     click, watch = np.array([1.0, 2.0], np.float32), np.array([10.0, 20.0], np.float32)
-    assert [6.0, 12.0] == wire.combine({"c": click, "w": watch}, {"c": 1.0, "w": 0.5}).tolist()
-    assert [0.5, 1.0] == wire.combine({"c": click}, {"c": 0.5}).tolist()
-    assert click is wire.combine({"c": click}, {"c": 1.0})
+    assert [6.0, 12.0] == reply.combine({"c": click, "w": watch}, {"c": 1.0, "w": 0.5}).tolist()
+    assert [0.5, 1.0] == reply.combine({"c": click}, {"c": 0.5}).tolist()
+    assert click is reply.combine({"c": click}, {"c": 1.0})
 
 
 def test_a_refusal_never_quotes_what_was_sent(decoders: dict[str, Decoder]) -> None:
