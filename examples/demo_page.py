@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from html import escape
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from examples.demo import Demo
@@ -19,7 +19,8 @@ body { background: var(--page); color: var(--ink); font: 16px/1.5 system-ui, san
 h1 { margin: 0; } h2 { margin-top: 2rem; font-size: 1.15rem; } .soft { color: var(--soft); }
 table { border-collapse: collapse; width: 100%; } th, td { text-align: left; padding: .35rem .8rem .35rem 0;
   border-bottom: 1px solid var(--line); } .n { text-align: right; font-variant-numeric: tabular-nums; }
-.PASS { color: var(--ok); } .FAIL, .INVALID { color: var(--bad); } .INCONCLUSIVE { color: var(--warn); }
+.PASS { color: var(--ok); } .FAIL, .INVALID { color: var(--bad); }
+.INCONCLUSIVE, .UNSTABLE { color: var(--warn); }
 .bar { background: var(--bar); height: .6rem; border-radius: .3rem; min-width: 2px; }
 .figures { display: flex; flex-wrap: wrap; gap: 1.5rem 3rem; margin: 1.2rem 0; }
 .figures b { display: block; font-size: 1.7rem; line-height: 1.2; }
@@ -33,8 +34,8 @@ def render(demo: Demo) -> str:
     verdict = escape(demo.load["judgement"]["verdict"].upper())
     refused = sum(entry["count"] for entry in found["refused"])
     figures = [
-        (f"{latency['p99_ms']:.1f} ms", f"p99, budget {demo.budget_ms:.0f} ms"),
-        (f"{latency['p50_ms']:.1f} ms", "p50, from the intended send time"),
+        (milliseconds(latency["p99_ms"]), f"p99, budget {demo.budget_ms:.0f} ms"),
+        (milliseconds(latency["p50_ms"]), "p50, from the intended send time"),
         (f"{found['goodput_per_s']:.0f}/s", f"answered in budget, of {found['offered_per_s']:.0f}/s offered"),
         (f"{refused}", "refused"),
     ]
@@ -72,6 +73,13 @@ def render(demo: Demo) -> str:
         + "\n".join(parts)
         + "\n</body></html>\n"
     )
+
+
+def milliseconds(value: Any) -> str:
+    """A time of `run.json`: a number, "inf" for never answered, None for too few requests to say."""
+    if value is None:
+        return "too few requests"
+    return "∞" if value == "inf" else f"{value:.1f} ms"
 
 
 def _quality(demo: Demo) -> str:

@@ -1,53 +1,140 @@
-"""What a run was told to do."""
+"""A scenario made ready to run: messages loaded, schedule built, processes and cores chosen. Nothing is
+sent."""
 
 from __future__ import annotations
 
-import msgspec
+import math
+import os
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import Final
 
-DEADLINE_S_MIN = 1.0
+import numpy as np
+from numpy.typing import NDArray
+
+from loadtest import workload
+from loadtest.result import Calibration, WorkloadFacts
+from loadtest.scenario.form import Closed, Scenario
+from loadtest.schedule.build import Schedule, build, closed
+from loadtest.workload import Workload
+
+CLOSED_ROWS_PER_S: Final = 20_000
+"""A closed loop's records are bounded by that: more than any Python client sends."""
 
 
-class Plan(msgspec.Struct, frozen=True, kw_only=True):
-    """One load level.
+CalibrationFor = Callable[[int], Calibration | None]
+"""The calibration of this client for messages of so many bytes; None when there is none."""
+
+
+class BadPlan(ValueError):
+    """The scenario cannot be run as it is. One sentence that names the key."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Plan:
+    """What will be done.
 
     Attributes:
-        target: host:port.
-        requests: path of the request set.
-        model: replaces the messages' own model; "" = theirs.
-        rate_per_s: offered, Poisson.
-        duration_s: measured time, after warm_up_s of the same load that is sent but not judged.
-        budget_ms: what an answer may take from the instant it should have been sent.
-        percentile: share of admitted requests that must keep the budget.
-        confidence: of the verdict.
-        connections: per process.
-        labels: path of the request set's labels; "" = no measure of quality.
+        scenario: complete: nothing is left to be looked up.
+        cores: per client process; empty = not pinned.
+        calibration: of this client on this machine for messages of this size; None = there is none.
     """
 
-    target: str
-    requests: str
-    rate_per_s: float
-    duration_s: float
-    budget_ms: float
-    model: str = ""
-    warm_up_s: float = 2.0
-    seed: int = 0
-    percentile: float = 0.99
-    confidence: float = 0.99
-    connections: int = 2
-    processes: int = 1
-    labels: str = ""
-
-    def __post_init__(self) -> None:
-        for name in ("rate_per_s", "duration_s", "budget_ms", "connections", "processes"):
-            if not getattr(self, name) > 0:
-                raise ValueError(f"{name} must be above 0, got {getattr(self, name)}")
-        if self.warm_up_s < 0 or self.seed < 0:
-            raise ValueError("warm_up_s and seed must be 0 or more")
-        for name in ("percentile", "confidence"):
-            if not 0 < getattr(self, name) < 1:
-                raise ValueError(f"{name} must lie between 0 and 1, got {getattr(self, name)}")
+    scenario: Scenario
+    workload: Workload
+    schedule: Schedule
+    processes: int
+    cores: tuple[int, ...]
+    calibration: Calibration | None
 
     @property
-    def deadline_s(self) -> float:
-        """The RPC's deadline: long beside the budget, or the client would cut the tail that it measures."""
-        return max(4 * self.budget_ms / 1e3, DEADLINE_S_MIN)
+    def facts(self) -> WorkloadFacts:
+        """What is sent."""
+        work, counts = self.workload, np.sort(self.workload.candidates)
+        return WorkloadFacts(
+            requests=self.scenario.workload.requests,
+            messages=len(work.messages),
+            sent_messages=len(np.unique(self.message_numbers())),
+            candidates_least=int(counts[0]),
+            candidates_median=int(counts[len(counts) // 2]),
+            candidates_most=int(counts[-1]),
+            bytes_median=median_bytes(work),
+            sha256=work.sha256,
+        )
+
+    @property
+    def duration_s(self) -> float:
+        """From the first to the last send instant's phase."""
+        return self.schedule.ends_ns[-1] / 1e9
+
+    def message_numbers(self) -> NDArray[np.int64]:
+        """Index in the workload's messages, per request."""
+        return self.schedule.classes * self.workload.originals + self.schedule.messages
+
+    def look(self, number: int) -> Plan:
+        """The same for another look: other arrivals, other messages, of the same scenario."""
+        if number == 0:
+            return self
+        seed = self.scenario.workload.seed + number
+        return replace(self, schedule=_schedule(self.scenario, self.workload, seed, self.processes))
+
+
+def median_bytes(work: Workload) -> int:
+    """Of the messages as sent."""
+    return int(np.median([len(message) for message in work.messages]))
+
+
+def prepare(scenario: Scenario, calibration_for: CalibrationFor) -> Plan:
+    """Read what the scenario names and plan it.
+
+    Args:
+        calibration_for: asked for the calibration of messages of a size.
+
+    Raises:
+        BadPlan: something that it names cannot be used, or something is not named.
+    """
+    try:
+        scenario = workload.complete(scenario)
+        work = workload.load(scenario)
+        calibration = calibration_for(median_bytes(work))
+        schedule = _schedule(scenario, work, scenario.workload.seed, 1)
+        processes = scenario.client.processes or _processes(schedule, calibration)
+        cores = _cores(scenario, processes)
+        schedule = schedule.spread(processes, scenario.workload.seed)
+    except (OSError, ValueError) as error:
+        raise BadPlan(str(error)) from error
+    if not len(schedule.intended_ns):
+        raise BadPlan("nothing is planned: the phases are too short for their rates")
+    if scenario.target.kind == "rank" and not scenario.target.address:
+        raise BadPlan("target.address is not set: give --target host:port")
+    return Plan(scenario, work, schedule, processes, cores, calibration)
+
+
+def _schedule(scenario: Scenario, work: Workload, seed: int, processes: int) -> Schedule:
+    arrivals = scenario.phases[0].arrivals
+    if isinstance(arrivals, Closed):
+        rows = int(scenario.phases[0].duration_s * CLOSED_ROWS_PER_S)
+        return closed(scenario, rows, work.originals, seed)
+    return build(scenario, work.originals, seed).spread(processes, seed)
+
+
+def _processes(schedule: Schedule, calibration: Calibration | None) -> int:
+    """As many as the busiest second of the plan needs."""
+    if calibration is None or not len(schedule.intended_ns):
+        return 1
+    busiest = int(np.bincount(schedule.intended_ns // 1_000_000_000).max())
+    needed = math.ceil(busiest / max(calibration.judged_per_s_max, 1.0))
+    return max(1, min(needed, len(os.sched_getaffinity(0))))
+
+
+def _cores(scenario: Scenario, processes: int) -> tuple[int, ...]:
+    """The cores asked for, else the last usable ones: servers tend to be pinned to the first."""
+    client = scenario.client
+    usable = sorted(os.sched_getaffinity(0))
+    if not client.pin:
+        return ()
+    for core in client.cores:
+        if core not in usable:
+            raise ValueError(f"client.cores: {core} is not usable here; usable: {usable}")
+    chosen = list(client.cores) or usable[-min(processes, len(usable)) :]
+    return tuple(chosen[at % len(chosen)] for at in range(processes))

@@ -1,0 +1,140 @@
+"""`sweep`, `capacity`, `ab`: many runs, one answer."""
+
+from __future__ import annotations
+
+import sys
+from typing import Annotated
+
+import msgspec
+import typer
+from rich.console import Console
+
+from loadtest.cli.failure import fail, usage
+from loadtest.cli.options import AsJson, Out, with_scenario
+from loadtest.cli.run import finish, fresh_folder, planned
+from loadtest.scenario.form import Scenario
+
+INVALID = 3
+INCONCLUSIVE = 4
+
+
+def add_to(app: typer.Typer) -> None:
+    """Register the verbs."""
+
+    @app.command(
+        epilog="example: podium loadtest sweep --target 127.0.0.1:50051 --bundle models/movies/1 --rate 900"
+    )
+    @with_scenario
+    def sweep(
+        scenario: Scenario,
+        loads: Annotated[str, typer.Option(help="multiples of --rate, as 0.5,1,2; default 0.2 to 2")] = "",
+        step: Annotated[float, typer.Option(help="seconds per load")] = 10.0,
+        out: Out = None,
+        dry_run: Annotated[bool, typer.Option("--dry-run", help="show the plan, send nothing")] = False,
+        as_json: AsJson = False,
+    ) -> None:
+        """Offer loads up and down, then a spike; give --rate the capacity. Each load is judged on its own."""
+        from loadtest import sweep as sweeping
+
+        plan = planned(sweeping.scenario(scenario, _loads(loads) or sweeping.LOADS, step))
+        if dry_run:
+            from loadtest.dry_run import describe
+
+            print("\n".join(describe(plan)))
+            return
+        finish(plan, out or fresh_folder(plan.scenario.name), gate=False, as_json=as_json)
+
+    @app.command(epilog="example: podium loadtest capacity --target 127.0.0.1:50051 --bundle models/movies/1")
+    @with_scenario
+    def capacity(
+        scenario: Scenario,
+        step: Annotated[float, typer.Option(help="seconds per rate")] = 10.0,
+        out: Out = None,
+        as_json: AsJson = False,
+    ) -> None:
+        """Find the largest rate at which the slo's share of all requests is answered in full in budget."""
+        from loadtest import calibrate
+        from loadtest import capacity as searching
+        from loadtest.plan import BadPlan
+        from loadtest.report.capacity import lines
+        from loadtest.run import RunFailed
+
+        console = Console(stderr=True)
+        try:
+            found = searching.measure(
+                scenario,
+                step,
+                lambda size: calibrate.find(size, calibrate.default_path()),
+                lambda line: console.print(line, highlight=False, soft_wrap=True),
+            )
+        except BadPlan as error:
+            usage(str(error))
+        except RunFailed as error:
+            fail(str(error))
+        except searching.Aborted as error:
+            fail(str(error), INVALID)
+        folder = out or fresh_folder("capacity")
+        encoded = msgspec.json.format(msgspec.json.encode(found), indent=2) + b"\n"
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / "capacity.json").write_bytes(encoded)
+        if as_json:
+            sys.stdout.write(encoded.decode())
+        else:
+            print("\n".join(lines(found)))
+        if found.passed_per_s is None:
+            raise typer.Exit(INCONCLUSIVE)
+
+    @app.command(
+        epilog="example: podium loadtest ab --a 127.0.0.1:50051 --b 127.0.0.1:50052 --bundle models/movies/1 "
+        "--rate 300"
+    )
+    @with_scenario
+    def ab(
+        scenario: Scenario,
+        a: Annotated[str, typer.Option(help="host:port of the first server, the baseline")],
+        b: Annotated[str, typer.Option(help="host:port of the second")],
+        pairs: Annotated[int, typer.Option(min=2, help="pairs of blocks")] = 8,
+        margin: Annotated[float, typer.Option(help="ratios within ±margin count as equal")] = 0.05,
+        out: Out = None,
+        as_json: AsJson = False,
+    ) -> None:
+        """Compare two servers: interleaved blocks (ABBA), the same schedule in a pair, paired ratios."""
+        from loadtest import ab as duelling
+        from loadtest import calibrate
+        from loadtest.plan import BadPlan
+        from loadtest.report.ab import lines
+        from loadtest.run import RunFailed
+
+        console = Console(stderr=True)
+        try:
+            found = duelling.duel(
+                scenario,
+                (a, b),
+                duelling.Manner(pairs, margin),
+                lambda size: calibrate.find(size, calibrate.default_path()),
+                lambda line: console.print(line, highlight=False, soft_wrap=True),
+            )
+        except BadPlan as error:
+            usage(str(error))
+        except RunFailed as error:
+            fail(str(error))
+        folder = out or fresh_folder("ab")
+        encoded = msgspec.json.format(msgspec.json.encode(found), indent=2) + b"\n"
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / "ab.json").write_bytes(encoded)
+        if as_json:
+            sys.stdout.write(encoded.decode())
+        else:
+            print("\n".join(lines(found)))
+        if found.invalid == pairs:
+            fail("no pair counts: the client was the limit in every one", INVALID)
+
+
+def _loads(text: str) -> tuple[float, ...]:
+    try:
+        loads = tuple(float(part) for part in text.split(",") if part)
+    except ValueError:
+        usage(f"--loads {text}: must be numbers, as 0.5,1,2")
+    if any(load <= 0 for load in loads):
+        usage(f"--loads {text}: must be above 0")
+    return loads

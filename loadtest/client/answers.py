@@ -1,0 +1,32 @@
+"""What an answer leaves in its record."""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+from google.protobuf.message import DecodeError
+
+from loadtest.records import ANSWERED, ENDINGS, FAILED, STAGES, TOP
+from podium.v1 import ranking_pb2 as pb
+
+UNREADABLE: Final = "UNREADABLE_ANSWER"
+_ANSWERED: Final = ENDINGS.index(ANSWERED)
+_FAILED: Final = ENDINGS.index(FAILED)
+
+
+def note(row: Any, data: bytes) -> str:
+    """Fill a record from an answer's bytes; return the reason why it is no answer, "" when it is one."""
+    try:
+        response = pb.RankResponse.FromString(data)
+    except DecodeError:
+        row["ending"] = _FAILED
+        return UNREADABLE
+    timings, coverage = response.timings, response.coverage
+    row["ending"], row["step"] = _ANSWERED, response.step
+    row["candidates"], row["scored"] = coverage.candidates, coverage.scored
+    row["batch_requests"], row["server_us"] = timings.batch_requests, timings.total_us
+    for stage in STAGES:
+        row[stage] = getattr(timings, stage)
+    top = response.order[:TOP]
+    row["top"][: len(top)] = top
+    return ""
