@@ -38,6 +38,10 @@ GAP_NS: Final = 1_000_000_000
 """Between two looks on the common axis of time."""
 STATIONARY: Final = (Constant, Poisson, Gamma)
 """Arrivals that are meant to be the same from the first second to the last."""
+BATCH_S: Final = 5
+"""MSER-5's batches, of one-second windows."""
+WARM_UP_BUDGET_SHARE: Final = 0.05
+"""A phase whose first seconds are slower by less of the budget was warm."""
 SILENT_S_MIN: Final = 1.0
 """A server that answers nothing for so long at the end has gone."""
 
@@ -116,7 +120,9 @@ def assess(evidence: Evidence) -> Outcome:
     phases = [bench.phase(number) for number in range(len(evidence.scenario.phases))]
     judged = [(found.name, found.judgement) for found, _ in phases if found.judgement is not None]
     duration_s = sum(found.duration_s for found, _ in phases if found.judgement is not None)
-    measured = np.concatenate([rows for found, rows in phases if found.judgement is not None])
+    measured = np.concatenate(
+        [np.zeros(0, np.int64), *(rows for found, rows in phases if found.judgement is not None)]
+    )
     records = evidence.records.where(measured)
     worth = None if bench.worth is None else bench.worth.where(measured)
     whole = slices.Whole(
@@ -127,7 +133,7 @@ def assess(evidence: Evidence) -> Outcome:
         duration_s=duration_s,
         share=bench.share,
     )
-    summary = totals.fold(records, bench.budgets_ms, duration_s, bench.share)
+    summary = totals.fold(records, bench.budgets_ms, max(duration_s, 1e-9), bench.share)
     run = Run(
         created=evidence.created,
         scenario=evidence.scenario,
@@ -276,13 +282,20 @@ class _Bench:
     def _discarded_s(self, number: int, rows: NDArray[np.int64]) -> float:
         """How much of the phase's beginning was still warm-up, by MSER-5 on the seconds' median latency.
 
-        The median, since a stall among the first seconds is no warm-up; and `judge` looks at the whole too.
+        MSER-5 cuts on noise, too, and cuts whatever comes before a stall: so of what it would cut only those
+        first five seconds go that are slower than the rest by something that matters, and the five after them,
+        and so on. `judge` looks at the whole as well.
         """
         if not self._stationary(number):
             return 0.0
         latency_ms = np.minimum(self._latency_ms, 4 * max(self.budgets_ms))
         medians = [float(np.median(latency_ms[part])) for part in self._seconds(number, rows) if len(part)]
-        return float(mser5(np.array(medians)))
+        cut = mser5(np.array(medians))
+        warm_ms = np.median(medians[cut:]) + WARM_UP_BUDGET_SHARE * max(self.budgets_ms) if cut else np.inf
+        cold = 0
+        while cold < cut and np.mean(medians[cold : cold + BATCH_S]) > warm_ms:
+            cold += BATCH_S
+        return float(cold)
 
     def _p99_by_second(self, number: int, rows: NDArray[np.int64]) -> NDArray[np.float64]:
         if not self._stationary(number):

@@ -104,6 +104,10 @@ def judge(case: Case, guards: Sequence[Guard], slo: Slo) -> Judgement:
 
 def worst(judgements: Sequence[tuple[str, Judgement]]) -> Judgement:
     """The run's verdict: the worst phase's, by name when there are several."""
+    if not judgements:
+        return Judgement(
+            verdict=Verdict.INCONCLUSIVE, sentence="it ended before anything was measured", n=0, violations=0
+        )
     name, found = min(judgements, key=lambda entry: _RANK.index(entry[1].verdict))
     if len(judgements) == 1:
         return found
