@@ -119,10 +119,10 @@ def assess(evidence: Evidence) -> Outcome:
     bench = _Bench(evidence)
     phases = [bench.phase(number) for number in range(len(evidence.scenario.phases))]
     judged = [(found.name, found.judgement) for found, _ in phases if found.judgement is not None]
-    duration_s = sum(found.duration_s for found, _ in phases if found.judgement is not None)
-    measured = np.concatenate(
-        [np.zeros(0, np.int64), *(rows for found, rows in phases if found.judgement is not None)]
-    )
+    # What was not measured is no part of a number; a run of nothing else keeps it to find out why.
+    counted = [one for one in phases if one[0].counts] or [one for one in phases if one[0].judgement]
+    duration_s = sum(found.duration_s for found, _ in counted)
+    measured = np.concatenate([np.zeros(0, np.int64), *(rows for _, rows in counted)])
     records = evidence.records.where(measured)
     worth = None if bench.worth is None else bench.worth.where(measured)
     whole = slices.Whole(
@@ -283,8 +283,8 @@ class _Bench:
         """How much of the phase's beginning was still warm-up, by MSER-5 on the seconds' median latency.
 
         MSER-5 cuts on noise, too, and cuts whatever comes before a stall: so of what it would cut only those
-        first five seconds go that are slower than the rest by something that matters, and the five after them,
-        and so on. `judge` looks at the whole as well.
+        first five seconds go that are slower than the rest by something that matters, then the five after
+        them, and so on. `judge` looks at the whole as well.
         """
         if not self._stationary(number):
             return 0.0

@@ -10,7 +10,7 @@ from typing import Final, Literal
 import msgspec
 
 from loadtest.scenario.form import Scenario
-from loadtest.verdict import Judgement
+from loadtest.verdict import Judgement, Verdict
 
 SCHEMA_VERSION: Final = 2
 
@@ -205,6 +205,11 @@ class PhaseResult(msgspec.Struct, frozen=True, kw_only=True):
     guards: list[Guard]
     judgement: Judgement | None
 
+    @property
+    def counts(self) -> bool:
+        """It was measured, and it was the server that was measured."""
+        return self.judgement is not None and self.judgement.verdict is not Verdict.INVALID
+
 
 class Slice(msgspec.Struct, frozen=True, kw_only=True):
     """Some of the measured requests: a class of the mix, or a decile of the candidate counts."""
@@ -311,7 +316,7 @@ class Run(msgspec.Struct, frozen=True, kw_only=True):
 
     Attributes:
         judgement: the worst of the measured phases'.
-        summary, quality: over all measured phases together.
+        summary, quality: over all measured phases that count together; over all measured ones when none does.
         looks: how many times the phases were run and pooled.
         schedule_sha256: of instants, messages and classes: equal means the same requests at the same times.
         interrupted_after_s: None = it ran to its end.
@@ -339,6 +344,11 @@ class Run(msgspec.Struct, frozen=True, kw_only=True):
     interrupted_after_s: float | None
     notes: list[str]
     environment: dict[str, str]
+
+    @property
+    def counts(self) -> bool:
+        """Some of it does: then its numbers are numbers."""
+        return self.judgement.verdict is not Verdict.INVALID or any(phase.counts for phase in self.phases)
 
     def encode(self) -> bytes:
         """Indented JSON."""

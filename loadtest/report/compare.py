@@ -140,7 +140,12 @@ def _rows(runs: Sequence[Named]) -> list[list[str]]:
         ("workload", lambda run: run.workload.sha256[:12]),
         ("created", lambda run: run.created[:16].replace("T", " ")),
     ]
-    return [[name, *(cell(run) for _, run in runs)] for name, cell in cells]
+    measured = slice(cells.index(next(cell for cell in cells if cell[0] == "goodput")), -3)
+    withheld = {name for name, _ in cells[measured]}
+    return [
+        [name, *("-" if name in withheld and not run.counts else cell(run) for _, run in runs)]
+        for name, cell in cells
+    ]
 
 
 def _ndcg_interval(run: Run) -> str:
@@ -150,6 +155,8 @@ def _ndcg_interval(run: Run) -> str:
 
 
 def _changes(base: Run, run: Run) -> list[str]:
+    if not (base.counts and run.counts):
+        return ["not compared: one of the two was not measured"]
     before, after = base.summary, run.summary
     said = [f"{words.percentile_name(run)} {_tail_change(base, run)}"]
     if before.goodput_per_s:

@@ -18,8 +18,8 @@ def first_screen(run: Run) -> str:
         f'<h1 class="verdict" id="verdict">{verdict}</h1>',
         f'<p class="promise">{escape(words.promise(run))}</p>',
         f'<p class="why">{escape(words.sentence(run))}{_stopped(run)}</p>',
-        f'<dl class="figures">{_rates(run)}{_tail(run)}</dl>',
-        _seen(run.quality) if run.quality else "",
+        f'<dl class="figures">{_rates(run)}{_tail(run)}</dl>' if run.counts else _withheld(run),
+        _seen(run.quality) if run.quality and run.counts else "",
     ]
     return "\n".join(parts)
 
@@ -27,6 +27,19 @@ def first_screen(run: Run) -> str:
 def _stopped(run: Run) -> str:
     said = words.interruption(run)
     return f' <span class="stopped">{escape(said)}</span>' if said else ""
+
+
+def _withheld(run: Run) -> str:
+    """The same three figures, without what was not measured."""
+    numbers = run.summary
+    offered = _figure(
+        "offered load", words.per_second(numbers.offered_per_s), words.count(numbers.scheduled, "request")
+    )
+    nothing = "".join(
+        _figure(name, "not measured", "")
+        for name in ("goodput", f"{words.percentile_name(run)} of the admitted")
+    )
+    return f'<dl class="figures">{offered}{nothing}</dl><p class="why">{escape(words.WITHHELD)}</p>'
 
 
 def _rates(run: Run) -> str:

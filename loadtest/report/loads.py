@@ -20,7 +20,7 @@ _SAYS: Final = (
 
 def over_load(run: Run) -> list[Figure]:
     """At most one figure: none when there are too few different loads for a curve."""
-    phases = [phase for phase in run.phases if phase.judgement is not None and phase.load > 0]
+    phases = [phase for phase in run.phases if phase.counts and phase.load > 0]
     if len({round(phase.load, 3) for phase in phases}) < LOADS_LEAST:
         return []
     quality = [(phase, phase.quality) for phase in phases if phase.quality is not None]

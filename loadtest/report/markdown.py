@@ -15,20 +15,14 @@ _SPECIAL: Final = re.compile(r"[\\`*\[\]<>|#~&]|\b_|_\b")
 
 def render(run: Run) -> str:
     """The report; what others wrote is escaped."""
-    numbers = run.summary
     parts = [
         f"# {run.judgement.verdict.name}: {escape(words.promise(run))}",
         escape(words.sentence(run)),
         escape(words.interruption(run)),
-        table(["", "value"], _headline(run)),
-        "## Latency, milliseconds",
-        table(
-            ["", *tables.LATENCY_COLUMNS], [[name, *cells] for name, cells in tables.latency_rows(numbers)]
-        ),
+        *(_measured(run) if run.counts else [words.WITHHELD]),
         "## Phases",
         table(tables.phase_columns(run), [tables.phase_row(phase) for phase in run.phases]),
-        *_refusals(run),
-        *_quality(run),
+        *([*_refusals(run), *_quality(run)] if run.counts else []),
         *_guards(run),
         "## How it was measured",
         bullets(words.RULES),
@@ -38,6 +32,15 @@ def render(run: Run) -> str:
         bullets(run.notes),
     ]
     return "\n\n".join(part for part in parts if part) + "\n"
+
+
+def _measured(run: Run) -> list[str]:
+    rows = [[name, *cells] for name, cells in tables.latency_rows(run.summary)]
+    return [
+        table(["", "value"], _headline(run)),
+        "## Latency, milliseconds",
+        table(["", *tables.LATENCY_COLUMNS], rows),
+    ]
 
 
 def escape(text: str) -> str:

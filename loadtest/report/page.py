@@ -41,21 +41,24 @@ _FOOTER: Final = (
 
 def render(run: Run, windows: Sequence[Window]) -> str:
     """The page."""
+    counts = run.counts
     figures = {
         "timeline": timeline(run, windows),
-        "percentiles": curves.spectrum(run),
+        "percentiles": curves.spectrum(run) if counts else [],
         "loads": over_load(run),
-        "candidates": curves.over_candidates(run),
+        "candidates": curves.over_candidates(run) if counts else [],
     }
     parts = {
         "timeline": _drawn("timeline", figures["timeline"]),
-        "percentiles": _drawn("percentiles", figures["percentiles"], sections.percentiles(run)),
+        "percentiles": (
+            _drawn("percentiles", figures["percentiles"], sections.percentiles(run)) if counts else ""
+        ),
         "phases": sections.phases(run) if run.phases else "",
         "loads": _drawn("loads", figures["loads"]),
-        "candidates": _drawn("candidates", figures["candidates"], sections.slices(run)),
-        "quality": sections.quality(run),
+        "candidates": _drawn("candidates", figures["candidates"], sections.slices(run)) if counts else "",
+        "quality": sections.quality(run) if counts else "",
         "endings": sections.endings(run),
-        "accounts": sections.accounts(run),
+        "accounts": sections.accounts(run) if counts else "",
         "guards": sections.guards(run),
         "rules": sections.rules(),
         "run": sections.provenance(run),

@@ -39,18 +39,23 @@ def phase_columns(run: Run) -> list[str]:
 
 
 def phase_row(phase: PhaseResult) -> list[str]:
-    """Cells as `phase_columns`."""
+    """Cells as `phase_columns`; an INVALID phase has no numbers."""
     found = phase.numbers
+    load = f"{phase.load:.3g}×" if phase.load else "closed"
+    offered = words.per_second(found.offered_per_s)
+    verdict = phase.judgement.verdict.name if phase.judgement else "-"
+    if phase.judgement is not None and not phase.counts:
+        return [phase.name, load, offered, *["-"] * 5, verdict]
     return [
         phase.name,
-        f"{phase.load:.3g}×" if phase.load else "closed",
-        words.per_second(found.offered_per_s),
+        load,
+        offered,
         words.per_second(found.goodput_per_s),
         words.milliseconds(found.tail.value_ms),
         words.interval(found.tail) or "-",
         words.percent(words.not_admitted(found)),
         words.ndcg(phase.quality.perceived if phase.quality else None),
-        phase.judgement.verdict.name if phase.judgement else "-",
+        verdict,
     ]
 
 

@@ -33,6 +33,9 @@ def print_run(run: Run, console: Console) -> None:
         _say(console, line)
     for line in _tripped(run):
         _say(console, line)
+    if not run.counts:
+        _say(console, words.WITHHELD)
+        return
     console.print()
     rows = [[name, *cells] for name, cells in tables.latency_rows(run.summary)]
     print_table(console, ["milliseconds", *tables.LATENCY_COLUMNS], rows)

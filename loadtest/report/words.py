@@ -54,6 +54,12 @@ _STAGE_NAMES: Final[Mapping[str, str]] = dict(
 # --- numbers ---
 
 
+WITHHELD: Final = (
+    "The client, not the server, may have been measured: there is no number to report. What was recorded is "
+    "in run.json and records.npz, for finding out why."
+)
+
+
 def number(value: float) -> str:
     """Three significant digits or so, never an exponent."""
     if value == 0:

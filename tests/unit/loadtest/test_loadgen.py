@@ -6,8 +6,10 @@ from pathlib import Path
 
 import pytest
 
+from loadtest.cli.app import main
 from loadtest.loadgen import LoadGenFailed, LoadGenSays, parse
 from loadtest.mlperf import compare
+from loadtest.selftest import request_set
 from loadtest.verdict import Verdict
 
 SUMMARY = """\
@@ -93,14 +95,8 @@ def test_without_the_extra_it_says_how_to_get_it(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:
     """One sentence and exit code 2, before anything is planned or sent."""
-    from loadtest.cli.app import main
-
     monkeypatch.setattr("loadtest.loadgen.MODULE", "no_such_module_as_loadgen")
-    requests = _requests(tmp_path)
-    code = main(
-        ["mlperf", "steady", "--target", "127.0.0.1:9", "--requests", str(requests), "--rate", "10"]
-        + ["--budget-ms", "50", "--out", str(tmp_path / "out")]
-    )
+    code = main(["mlperf", "steady", *_options(tmp_path)])
     assert 2 == code
     assert "pip install 'podium[mlperf]'" in capsys.readouterr().err
     assert not (tmp_path / "out").exists()
@@ -111,18 +107,13 @@ def test_a_scenario_that_loadgen_cannot_send_is_refused(
 ) -> None:
     """LoadGen's Server scenario is Poisson at one rate."""
     pytest.importorskip("mlperf_loadgen")
-    from loadtest.cli.app import main
-
-    requests = _requests(tmp_path)
-    code = main(
-        ["mlperf", "burst", "--target", "127.0.0.1:9", "--requests", str(requests), "--rate", "10"]
-        + ["--budget-ms", "50", "--out", str(tmp_path / "out")]
-    )
+    code = main(["mlperf", "burst", *_options(tmp_path)])
     assert 2 == code
     assert "take another scenario" in capsys.readouterr().err
 
 
-def _requests(folder: Path) -> Path:
-    from loadtest.selftest import request_set
-
-    return request_set.write(folder)[0]
+def _options(folder: Path) -> list[str]:
+    """Complete, with a target that is not there."""
+    requests, _ = request_set.write(folder)
+    options = ["--target", "127.0.0.1:9", "--requests", str(requests), "--rate", "10"]
+    return [*options, "--budget-ms", "50", "--out", str(folder / "out")]

@@ -5,6 +5,7 @@ import io
 import pytest
 from rich.console import Console
 
+from loadtest.report import words
 from loadtest.report.terminal import print_run
 from loadtest.result import Run
 from tests.unit.loadtest.report import example
@@ -27,7 +28,15 @@ def test_verdict_first_reason_second_numbers_third(name: str) -> None:
 
     assert first.startswith(f"{run.judgement.verdict.name}  p99 within 25 ms")
     assert f"{run.judgement.sentence}.".lower() == second.lower()
-    assert any(line.startswith("milliseconds") for line in rest)
+    assert run.counts == any(line.startswith("milliseconds") for line in rest)
+
+
+def test_an_invalid_run_has_no_numbers() -> None:
+    """A figure beside the word INVALID would be quoted without it."""
+    run, _ = example.invalid()
+    said = printed(run)
+    assert words.WITHHELD in said
+    assert not any("goodput" in line or line.startswith("milliseconds") for line in said)
 
 
 def test_guards_are_shown_only_when_they_tripped() -> None:
