@@ -15,7 +15,7 @@ import numpy as np
 import uvloop
 from numpy.typing import NDArray
 
-from loadtest.client.door import Door, Ended
+from loadtest.client.door import Door, Ended, answer
 from loadtest.records import TOP
 from loadtest.workload import Workload
 from podium.v1 import ranking_pb2 as pb
@@ -113,10 +113,10 @@ async def _full(door: Door, message: bytes, variant: str) -> Any:
     request = pb.RankRequest.FromString(message)
     request.timeout_us = 0
     request.variant = variant or request.variant
-    try:
-        response = pb.RankResponse.FromString(await door.ask(request.SerializeToString(), TIMEOUT_S))
-    except Ended:
+    said = await answer(door, request.SerializeToString(), TIMEOUT_S)
+    if isinstance(said, Ended):
         return None
+    response = pb.RankResponse.FromString(said)
     full = response.coverage.scored == response.coverage.candidates == request.candidates.count
     return response if full and len(response.scores) == 4 * request.candidates.count else None
 

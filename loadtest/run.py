@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from loadtest import environment, machine, null_target, probe, reference, server_metrics, workload
 from loadtest.assess import GAP_NS, Evidence, Outcome, Pass, assess
 from loadtest.client import pool, store
-from loadtest.client.door import Unary
+from loadtest.client.doors import make
 from loadtest.client.process import Task
 from loadtest.client.sender import Seen
 from loadtest.fold import determinism
@@ -137,7 +137,10 @@ def _reference(plan: Plan, address: str, watch: Watch) -> Reference | None:
     numbers = np.unique(plan.message_numbers())
     rng = np.random.default_rng(plan.scenario.workload.seed)
     some = rng.permutation(numbers)[: wanted.reference_messages_max]
-    return reference.ask(lambda: Unary(address, 1), plan.workload, some, wanted.against, watch.asking)
+    transport = plan.scenario.target.transport
+    return reference.ask(
+        lambda: make(transport, address, 1), plan.workload, some, wanted.against, watch.asking
+    )
 
 
 def _send(plan: Plan, address: str, place: Path, watch: Watch) -> _Look:
@@ -192,6 +195,7 @@ def _tasks(plan: Plan, address: str, path: Path, messages: Path) -> list[Task]:
             callers = (share, arrivals.think_ms / 1e3, schedule.ends_ns[0])
         tasks.append(
             Task(
+                transport=scenario.target.transport,
                 address=address,
                 connections=scenario.target.connections,
                 store=str(path),

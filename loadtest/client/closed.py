@@ -10,8 +10,8 @@ from collections.abc import Sequence
 import numpy as np
 
 from loadtest.client import answers
-from loadtest.client.door import Door, Ended
-from loadtest.client.sender import Seen, Share
+from loadtest.client.door import Door, Ended, answer
+from loadtest.client.sender import Reasons, Seen, Share
 from loadtest.records import ENDINGS
 
 
@@ -32,7 +32,7 @@ class Closed:
         self._start_ns = start_ns
         self._callers, self._think_s, self._end_ns = loop
         self._next = 0
-        self._reasons: dict[str, int] = {"": 0}
+        self._reasons = Reasons()
 
     async def run(self) -> Seen:
         """Ask until the end, or until `stop`; wait for every reply."""
@@ -40,7 +40,7 @@ class Closed:
         cpu_ns = time.process_time_ns()
         await asyncio.gather(*(self._caller() for _ in range(self._callers)))
         ended = (time.monotonic_ns() - self._start_ns, time.process_time_ns(), 0)
-        return Seen(list(self._reasons), np.array([(0, cpu_ns, 0), ended], np.int64), 0)
+        return Seen(self._reasons.names, np.array([(0, cpu_ns, 0), ended], np.int64), 0)
 
     def stop(self) -> None:
         """Ask no more."""
@@ -54,14 +54,12 @@ class Closed:
             at, self._next = self._next, self._next + 1
             row = self._share.rows[at]
             row["intended_ns"] = row["sent_ns"] = sent_ns
-            try:
-                data = await self._door.ask(self._payloads[at], float(self._share.timeout_s[at]))
-            except Ended as ended:
-                row["done_ns"] = time.monotonic_ns() - self._start_ns
-                row["ending"], row["code"] = ENDINGS.index(ended.ending), ended.code
-                row["reason"] = self._reasons.setdefault(ended.reason, min(len(self._reasons), 255))
+            said = await answer(self._door, self._payloads[at], float(self._share.timeout_s[at]))
+            row["done_ns"] = time.monotonic_ns() - self._start_ns
+            if isinstance(said, Ended):
+                row["ending"], row["code"] = ENDINGS.index(said.ending), said.code
+                row["reason"] = self._reasons.number(said.reason)
             else:
-                row["done_ns"] = time.monotonic_ns() - self._start_ns
-                answers.note(row, data)
+                row["reason"] = self._reasons.number(answers.note(row, said))
             if self._think_s:
                 await asyncio.sleep(self._think_s)

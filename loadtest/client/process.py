@@ -18,8 +18,9 @@ from numpy.typing import NDArray
 
 from loadtest.client import store
 from loadtest.client.closed import Closed
-from loadtest.client.door import Unary
+from loadtest.client.doors import make
 from loadtest.client.sender import Seen, Sender, Share
+from loadtest.scenario.form import Transport
 from protos.request_set import read_messages
 
 STOP = "stop"
@@ -38,6 +39,7 @@ class Task:
         closed: (in flight, think seconds, end in ns) of a closed loop; None = open.
     """
 
+    transport: Transport
     address: str
     connections: int
     store: str
@@ -62,7 +64,7 @@ def main(pipe: Connection, task: Task) -> None:
 
 async def _serve(pipe: Connection, task: Task) -> None:
     share, messages = _share(task)
-    door = Unary(task.address, task.connections)
+    door = make(task.transport, task.address, task.connections)
     try:
         await door.open()
     except ConnectionError as error:

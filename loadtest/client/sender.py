@@ -19,11 +19,12 @@ from loadtest.client.door import Door, Ended
 from loadtest.client.timer import Alarm
 from loadtest.records import ENDINGS, MISSING
 
-EARLY_NS: Final = 300_000
+EARLY_NS: Final = 2_000_000
 """The alarm goes off this early; the rest is waited out in empty turns of the loop, which serve replies as
 they
-come. A core that sleeps needs 50 to 100 µs to be back: with the early alarm p99 of the send lag fell from
-0.40 to 0.14 ms at 500/s and from 0.31 to 0.08 ms at 1,500/s (docs/decisions.md)."""
+come. A core that sleeps is slow for a while when it wakes, and slower still where a host lends it to others
+meanwhile: at 500/s, 2 ms early gave a p99 send lag of 0.12 to 0.16 ms, 0.3 ms early 0.20 to 0.26, 0.1 ms
+early 0.28 to 0.31 (docs/decisions.md)."""
 TURN_NS_MAX: Final = 50_000
 """A turn of the loop longer than that had something to do; shorter ones were spent waiting."""
 PROBE_S: Final = 0.01
@@ -78,6 +79,24 @@ class Seen:
     samples: list[tuple[int, bytes]] = field(default_factory=list)
 
 
+class Reasons:
+    """Numbers for the words that requests end with."""
+
+    def __init__(self) -> None:
+        self._numbers = {"": 0}
+
+    @property
+    def names(self) -> list[str]:
+        """By number; the first is ""."""
+        return list(self._numbers)
+
+    def number(self, name: str) -> int:
+        """Of a word, new or known."""
+        if len(self._numbers) >= REASONS_MAX and name not in self._numbers:
+            name = OTHER
+        return self._numbers.setdefault(name, len(self._numbers))
+
+
 class Sender:
     """Sends one share; its rows are filled as replies come."""
 
@@ -94,12 +113,12 @@ class Sender:
         self._sampled: list[bool] = share.sampled.tolist()
         self._sampled_bytes = 0
         self._next = 0
-        self._replies: set[asyncio.Task[None]] = set()
-        self._reasons: dict[str, int] = {"": 0}
+        self._reasons = Reasons()
         self._samples: list[tuple[int, bytes]] = []
         self._probes: list[tuple[int, int, int]] = []
         self._alarm = Alarm()
         self._all_sent = asyncio.get_running_loop().create_future()
+        self._all_done: asyncio.Future[None] | None = None
         self._turned_ns = self._waited_ns = 0
         self._in_flight = self._counted_ns = self._in_flight_ns = 0
 
@@ -111,13 +130,14 @@ class Sender:
         self._set_alarm()
         await self._all_sent
         loop.remove_reader(self._alarm.fd)
-        while self._replies:
-            await asyncio.wait(self._replies)
+        if self._in_flight:
+            self._all_done = loop.create_future()
+            await self._all_done
         probe.cancel()
         self._alarm.close()
         self._count(time.monotonic_ns(), 0)
         probes = np.array(self._probes, np.int64).reshape(-1, 3)
-        return Seen(list(self._reasons), probes, self._in_flight_ns, self._samples)
+        return Seen(self._reasons.names, probes, self._in_flight_ns, self._samples)
 
     def stop(self) -> None:
         """Send no more."""
@@ -162,41 +182,29 @@ class Sender:
         row = self._share.rows[at]
         row["sent_ns"] = sent_ns - self._start_ns
         row["ending"] = _MISSING
-        asked = self._door.ask(self._payloads[at], self._timeouts_s[at])
-        reply = asyncio.create_task(self._reply(at, asked))
-        self._replies.add(reply)
-        reply.add_done_callback(self._replies.discard)
+        self._door.ask(at, self._payloads[at], self._timeouts_s[at], self._settle)
 
-    async def _reply(self, at: int, asked: Any) -> None:
+    def _settle(self, at: int, at_ns: int, said: bytes | Ended) -> None:
+        """A request has ended."""
+        self._count(at_ns, -1)
         row = self._share.rows[at]
-        try:
-            data = await asked
-        except Ended as ended:
-            self._done(row)
-            row["ending"], row["code"] = ENDINGS.index(ended.ending), ended.code
-            row["reason"] = self._reason(ended.reason)
-            return
-        self._done(row)
-        if unreadable := answers.note(row, data):
-            row["reason"] = self._reason(unreadable)
-        if self._sampled[at] and self._sampled_bytes < SAMPLES_BYTES_MAX:
-            self._sampled_bytes += len(data)
-            self._samples.append((at, data))
-
-    def _done(self, row: Any) -> None:
-        done_ns = time.monotonic_ns()
-        self._count(done_ns, -1)
-        row["done_ns"] = done_ns - self._start_ns
+        row["done_ns"] = at_ns - self._start_ns
+        if isinstance(said, Ended):
+            row["ending"], row["code"] = ENDINGS.index(said.ending), said.code
+            row["reason"] = self._reasons.number(said.reason)
+        else:
+            if unreadable := answers.note(row, said):
+                row["reason"] = self._reasons.number(unreadable)
+            if self._sampled[at] and self._sampled_bytes < SAMPLES_BYTES_MAX:
+                self._sampled_bytes += len(said)
+                self._samples.append((at, said))
+        if self._all_done is not None and not self._in_flight and not self._all_done.done():
+            self._all_done.set_result(None)
 
     def _count(self, now_ns: int, change: int) -> None:
         self._in_flight_ns += self._in_flight * (now_ns - self._counted_ns)
         self._counted_ns = now_ns
         self._in_flight += change
-
-    def _reason(self, name: str) -> int:
-        if len(self._reasons) >= REASONS_MAX and name not in self._reasons:
-            name = OTHER
-        return self._reasons.setdefault(name, len(self._reasons))
 
     async def _probe(self) -> None:
         loop, alarm = asyncio.get_running_loop(), Alarm()

@@ -20,6 +20,9 @@ NotNegative = Annotated[float, Meta(ge=0)]
 Share = Annotated[float, Meta(gt=0, lt=1)]
 
 
+Transport = Literal["http2", "grpcio"]
+
+
 class Target(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """Who is asked.
 
@@ -28,12 +31,16 @@ class Target(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
         the
             run, to see what the client itself costs.
         address: host:port; "" = must be given with --target (or kind = "null").
+        transport: "http2" = our own client, which takes little time between the plan and the socket;
+        "grpcio" =
+            grpcio's, for a second opinion.
         connections: TCP connections per client process.
         metrics_url: of the server's Prometheus page; "" = not scraped.
     """
 
     kind: Literal["rank", "null"] = "rank"
     address: str = ""
+    transport: Transport = "http2"
     connections: Annotated[int, Meta(ge=1, le=64)] = 2
     metrics_url: str = ""
 

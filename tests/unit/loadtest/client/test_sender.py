@@ -2,19 +2,18 @@
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable, Coroutine
-from typing import Any
+from collections.abc import Awaitable, Callable
 
 import numpy as np
 import pytest
 
 from loadtest.client import sender
-from loadtest.client.door import Ended
+from loadtest.client.door import Ended, Settle
 from loadtest.client.sender import Seen, Sender, Share
 from loadtest.records import DTYPE, ENDINGS, NEVER_NS
 from podium.v1 import ranking_pb2 as pb
 
-Answer = Callable[[bytes, float], Awaitable[bytes]]
+Answer = Callable[[bytes, float], Awaitable[bytes | Ended]]
 HANGS_S = 20.0
 FULL = pb.RankResponse(step=pb.STEP_FULL, order=[1, 0], coverage=pb.Coverage(candidates=2, scored=2))
 
@@ -24,17 +23,21 @@ class Scripted:
 
     def __init__(self, answer: Answer) -> None:
         self._answer = answer
+        self._tasks: set[asyncio.Task[None]] = set()
 
     async def open(self) -> None:
         """Nothing to connect to."""
 
-    def ask(self, message: bytes, timeout_s: float) -> Coroutine[Any, Any, bytes]:
+    def ask(self, number: int, message: bytes, timeout_s: float, settle: Settle) -> None:
         """As the script says."""
 
-        async def asked() -> bytes:
-            return await self._answer(message, timeout_s)
+        async def asked() -> None:
+            said = await self._answer(message, timeout_s)
+            settle(number, time.monotonic_ns(), said)
 
-        return asked()
+        task = asyncio.get_running_loop().create_task(asked())
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
 
     async def close(self) -> None:
         """Nothing to leave."""
@@ -122,8 +125,8 @@ def test_too_many_in_flight_stay_unsent_and_on_record() -> None:
 def test_a_refusal_keeps_its_word() -> None:
     """Ending, reason and code as the door says them."""
 
-    async def answer(message: bytes, timeout_s: float) -> bytes:
-        raise Ended("overloaded", "OVERLOADED", 8)
+    async def answer(message: bytes, timeout_s: float) -> Ended:
+        return Ended("overloaded", "OVERLOADED", 8)
 
     rows, seen = send(answer, [0])
     assert (["overloaded"], "OVERLOADED", 8) == (
@@ -150,8 +153,8 @@ def test_a_server_that_invents_reasons_is_told_apart_only_so_far() -> None:
     count = sender.REASONS_MAX + 50
     numbers = iter(range(count))
 
-    async def answer(message: bytes, timeout_s: float) -> bytes:
-        raise Ended("failed", f"REASON_{next(numbers)}", 2)
+    async def answer(message: bytes, timeout_s: float) -> Ended:
+        return Ended("failed", f"REASON_{next(numbers)}", 2)
 
     rows, seen = send(answer, [0] * count)
     assert sender.OTHER == seen.reasons[-1]

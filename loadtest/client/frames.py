@@ -1,0 +1,115 @@
+"""HTTP/2 frames (RFC 9113), as much as a gRPC client needs. Bytes in, values out; no I/O."""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Iterator
+from typing import Final, NamedTuple
+
+DATA, HEADERS, RST_STREAM, SETTINGS, PING, GOAWAY, WINDOW_UPDATE, CONTINUATION = 0, 1, 3, 4, 6, 7, 8, 9
+END_STREAM, ACK, END_HEADERS, PADDED, PRIORITY = 0x1, 0x1, 0x4, 0x8, 0x20
+ENABLE_PUSH, MAX_CONCURRENT_STREAMS, INITIAL_WINDOW_SIZE, MAX_FRAME_SIZE = 2, 3, 4, 5
+CANCEL: Final = 8
+
+PREFACE: Final = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
+WINDOW_INITIAL: Final = 65_535
+WINDOW_MAX: Final = (1 << 31) - 1
+FRAME_INITIAL: Final = 16_384
+_HEAD: Final = struct.Struct(">HBBBI")
+
+
+class Frame(NamedTuple):
+    """One frame. Padding and priority are gone from `payload`."""
+
+    kind: int
+    flags: int
+    stream: int
+    payload: bytes
+
+
+class ProtocolError(Exception):
+    """The peer does not speak HTTP/2 as it should. One sentence."""
+
+
+def frame(kind: int, flags: int, stream: int, payload: bytes = b"") -> bytes:
+    """A whole frame."""
+    return head(len(payload), kind, flags, stream) + payload
+
+
+def head(length: int, kind: int, flags: int, stream: int) -> bytes:
+    """The nine bytes before a payload of so many bytes."""
+    return _HEAD.pack(length >> 8, length & 0xFF, kind, flags, stream)
+
+
+def settings(values: dict[int, int]) -> bytes:
+    """A SETTINGS frame."""
+    return frame(SETTINGS, 0, 0, b"".join(struct.pack(">HI", *pair) for pair in values.items()))
+
+
+def window_update(stream: int, more: int) -> bytes:
+    """Allow the peer so many more bytes."""
+    return frame(WINDOW_UPDATE, 0, stream, struct.pack(">I", more))
+
+
+def reset(stream: int, code: int) -> bytes:
+    """End a stream at once."""
+    return frame(RST_STREAM, 0, stream, struct.pack(">I", code))
+
+
+class Reader:
+    """Cuts a byte stream into frames."""
+
+    def __init__(self, frame_bytes_max: int) -> None:
+        self._kept = b""
+        self._frame_bytes_max = frame_bytes_max
+
+    def feed(self, data: bytes) -> Iterator[Frame]:
+        """Every frame that is complete by now.
+
+        Raises:
+            ProtocolError: a frame is longer than allowed.
+        """
+        kept = self._kept + data if self._kept else data
+        at, end = 0, len(kept)
+        while end - at >= 9:
+            high, low, kind, flags, stream = _HEAD.unpack_from(kept, at)
+            length = high << 8 | low
+            if length > self._frame_bytes_max:
+                raise ProtocolError(f"a frame of {length} bytes; {self._frame_bytes_max} are allowed")
+            if end - at - 9 < length:
+                break
+            payload = kept[at + 9 : at + 9 + length]
+            if flags & (PADDED | PRIORITY) and kind in (DATA, HEADERS):
+                payload = _bare(kind, flags, payload)
+            at += 9 + length
+            yield Frame(kind, flags, stream & WINDOW_MAX, payload)
+        self._kept = kept[at:]
+
+
+def pairs(payload: bytes) -> Iterator[tuple[int, int]]:
+    """The settings in a SETTINGS payload."""
+    return struct.iter_unpack(">HI", payload[: len(payload) // 6 * 6])
+
+
+def number(payload: bytes, at: int = 0) -> int:
+    """A 31-bit number.
+
+    Raises:
+        ProtocolError: the payload is too short.
+    """
+    if len(payload) < at + 4:
+        raise ProtocolError("a frame is shorter than its kind demands")
+    return int.from_bytes(payload[at : at + 4], "big") & WINDOW_MAX
+
+
+def _bare(kind: int, flags: int, payload: bytes) -> bytes:
+    padding = 0
+    if flags & PADDED:
+        if not payload:
+            raise ProtocolError("a padded frame without its padding's length")
+        padding, payload = payload[0], payload[1:]
+    if kind == HEADERS and flags & PRIORITY:
+        payload = payload[5:]
+    if padding > len(payload):
+        raise ProtocolError("more padding than frame")
+    return payload[: len(payload) - padding]
