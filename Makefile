@@ -5,7 +5,7 @@ BIN    := $(VENV)/bin
 STAMP  := $(VENV)/.installed
 DEMO   := build/demo
 
-.PHONY: demo test test-system test-slow test-gpu check protos bench docs-check venv clean
+.PHONY: demo test test-system test-slow test-gpu check protos bench bench-loadtest docs-check venv clean
 
 venv: $(STAMP)
 $(STAMP): pyproject.toml constraints.txt
@@ -40,6 +40,9 @@ protos:                   ## regenerate podium/v1 with the oldest supported gene
 
 bench: $(STAMP)           ## raw ONNX Runtime beside Podium, one core, interleaved; prints the table of docs/measuring.md
 	$(BIN)/python -m benchmarks.bench
+
+bench-loadtest: $(STAMP)  ## what the load test itself costs; needs the demo's bundle (make demo)
+	$(BIN)/python -m benchmarks.loadtest_bench
 
 docs-check: $(STAMP)      ## re-run the cheap figures of the docs; fail on a ratio off by more than 25 %
 	$(BIN)/python -m benchmarks.docs_check

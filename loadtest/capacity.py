@@ -96,7 +96,9 @@ def measure(base: Scenario, step_s: float, calibration_for: CalibrationFor, say:
         BadPlan, RunFailed: as a run.
         Aborted: the client, not the server, is the limit, or no knee is found.
     """
-    base = msgspec.structs.replace(base, quality=Quality(sample=0.0, reference=False))
+    quiet = msgspec.structs.replace(base, quality=Quality(sample=0.0, reference=False))
+    # Complete, since the result says which promise it is about.
+    base = prepare(msgspec.structs.replace(quiet, rate_per_s=1.0), calibration_for).scenario
     ceiling_per_s = _ceiling(base, calibration_for)
     say(f"closed loop, {IN_FLIGHT} in flight: {ceiling_per_s:.0f} answers/s")
     seeds = itertools.count(base.workload.seed)

@@ -34,6 +34,7 @@ CLIENT_FILE: Final = "client.npz"
 METRICS_FILE: Final = "server_metrics.om"
 MARKDOWN_FILE: Final = "report.md"
 HTML_FILE: Final = "report.html"
+SCHEMA_FILE: Final = Path(__file__).parent / "scenarios" / "run.schema.json"
 
 
 def save(outcome: Outcome, folder: Path) -> None:
@@ -118,6 +119,12 @@ def fold_again(folder: Path) -> Outcome:
             server=before.server,
         )
     )
+
+
+def schema() -> bytes:
+    """The published JSON Schema of run.json."""
+    described = {"$id": "podium-loadtest-run-2", **msgspec.json.schema(Run)}
+    return msgspec.json.format(msgspec.json.encode(described, order="deterministic"), indent=2) + b"\n"
 
 
 def _csv(windows: Sequence[Window]) -> str:

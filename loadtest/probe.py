@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Sequence
 
 import grpc
@@ -27,7 +28,7 @@ def describe(address: str, models: Sequence[str]) -> dict[str, str]:
         stub = ranking_pb2_grpc.RankerStub(channel)  # type: ignore[no-untyped-call]
         try:
             grpc.channel_ready_future(channel).result(timeout=ANSWER_S_MAX)
-            listed = stub.ListModels(pb.ListModelsRequest(), timeout=ANSWER_S_MAX).models
+            listed = stub.ListModels(pb.ListModelsRequest(with_manifest=True), timeout=ANSWER_S_MAX).models
         except grpc.FutureTimeoutError:
             raise NotThere(f"no server answers at {address}") from None
         except grpc.RpcError as error:
@@ -41,7 +42,8 @@ def describe(address: str, models: Sequence[str]) -> dict[str, str]:
             raise NotThere(f"{address} does not serve {model!r}; it serves {', '.join(names) or 'nothing'}")
     return {
         f"model {entry.model}": (
-            f"version {entry.version}, {entry.default_variant}, budget {entry.budget_us / 1e3:g} ms"
+            f"version {entry.version}, {entry.default_variant}, budget {entry.budget_us / 1e3:g} ms, "
+            f"manifest sha256 {hashlib.sha256(entry.manifest_json).hexdigest()[:12]}"
         )
         for entry in serving
         if entry.model in models and entry.is_default
