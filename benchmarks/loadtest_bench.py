@@ -45,7 +45,7 @@ def null_run(bundle: Path, transport: Transport, rate: int, seed: int) -> Run:
         f"phases.0.duration_s={WARM_UP_S}",
         f"phases.1.duration_s={BLOCK_S}",
     ]
-    return execute(prepare(load("steady", settings), lambda size: None)).run
+    return execute(prepare(load("steady", settings), lambda size, target: None)).run
 
 
 def lag_table(bundle: Path, blocks: int) -> None:

@@ -51,7 +51,8 @@ class Duel(msgspec.Struct, frozen=True, kw_only=True):
     """The result, as in `ab.json`; ratios are b / a.
 
     Attributes:
-        invalid: pairs left out, because the client was the limit or a block gave no p99.
+        invalid: pairs left out, because the client was the limit in one of their phases.
+        p99, goodput, ndcg: None where a block of the other pairs has no such number, or an infinite one.
     """
 
     schema: Literal["podium-loadtest-ab"] = "podium-loadtest-ab"
@@ -60,6 +61,7 @@ class Duel(msgspec.Struct, frozen=True, kw_only=True):
     b: str
     blocks: list[Block]
     invalid: int
+    interrupted: bool
     p99: Comparison | None
     goodput: Comparison | None
     ndcg: Comparison | None
@@ -90,6 +92,9 @@ def duel(
         for side in ("ab", "ba")[pair % 2]:
             target = msgspec.structs.replace(base.target, address=addresses["ab".index(side)])
             run = execute(prepare(msgspec.structs.replace(seeded, target=target), calibration_for)).run
+            if run.interrupted_after_s is not None:
+                say(f"interrupted in pair {pair}, which does not count")
+                return _compared(base, addresses, blocks[: 2 * pair], manner.margin, interrupted=True)
             blocks.append(_block(run, "a" if side == "a" else "b", pair))
             say(f"pair {pair} {side}: p99 {_ms(blocks[-1].p99_ms)}, goodput {blocks[-1].goodput_per_s:.1f}/s")
     return _compared(base, addresses, blocks, manner.margin)
@@ -99,14 +104,26 @@ def _block(run: Run, side: Literal["a", "b"], pair: int) -> Block:
     return Block(
         side=side,
         pair=pair,
-        verdict=run.judgement.verdict,
+        verdict=Verdict.INVALID if _client_was_the_limit(run) else run.judgement.verdict,
         p99_ms=run.summary.latency.p99_ms,
         goodput_per_s=run.summary.goodput_per_s,
         ndcg=run.quality.perceived if run.quality else None,
     )
 
 
-def _compared(base: Scenario, addresses: tuple[str, str], blocks: list[Block], margin: float) -> Duel:
+def _client_was_the_limit(run: Run) -> bool:
+    """In any phase: a pair must have counted the same phases on both sides."""
+    return any(phase.judgement is not None and not phase.counts for phase in run.phases)
+
+
+def _compared(
+    base: Scenario,
+    addresses: tuple[str, str],
+    blocks: list[Block],
+    margin: float,
+    *,
+    interrupted: bool = False,
+) -> Duel:
     pairs = [
         tuple(next(block for block in blocks if block.pair == pair and block.side == side) for side in "ab")
         for pair in range(len(blocks) // 2)
@@ -117,7 +134,8 @@ def _compared(base: Scenario, addresses: tuple[str, str], blocks: list[Block], m
         values = [tuple(getattr(block, name) for block in pair) for pair in valid]
         usable = [both for both in values if all(isinstance(value, float) and value > 0 for value in both)]
         lower_is_better = name == "p99_ms"
-        if len(usable) < 2:
+        # A block without one (p99 of infinity, no goodput) has no ratio, and must not vanish from the mean.
+        if len(usable) < max(len(valid), 2):
             return None
         return compare(
             [a for a, _ in usable], [b for _, b in usable], margin, lower_is_better=lower_is_better
@@ -129,6 +147,7 @@ def _compared(base: Scenario, addresses: tuple[str, str], blocks: list[Block], m
         b=addresses[1],
         blocks=blocks,
         invalid=len(pairs) - len(valid),
+        interrupted=interrupted,
         p99=ratio("p99_ms"),
         goodput=ratio("goodput_per_s"),
         ndcg=ratio("ndcg"),

@@ -245,8 +245,9 @@ class _Bench:
         return [window for window in found if window.t_s < ends_s]
 
     def silent_from_s(self) -> float | None:
-        """Since when nothing was answered any more, if that is long enough to say so."""
-        answered = self._intended_ns[self.evidence.records.ended(ANSWERED)]
+        """Since when not a word came from the server, if that is long enough to say so."""
+        spoke = self.evidence.records.ended(ANSWERED, *NOT_ADMITTED, "expired", "cancelled")
+        answered = self._intended_ns[spoke]
         last_ns = int(self._intended_ns[-1]) if len(self._intended_ns) else 0
         since_ns = int(answered[-1]) if len(answered) else 0
         return since_ns / 1e9 if last_ns - since_ns > SILENT_S_MIN * 1e9 else None

@@ -21,7 +21,7 @@ from loadtest import environment
 from loadtest.plan import Plan, prepare
 from loadtest.result import Calibration
 from loadtest.run import execute
-from loadtest.scenario.form import Closed, Phase, Poisson, Quality, Scenario
+from loadtest.scenario.form import Closed, Phase, Poisson, Quality, Scenario, Target
 
 CEILING_SHARE: Final = 0.7
 """Of the ceiling may be judged: nearer to it, queueing in the client shows."""
@@ -37,9 +37,9 @@ def default_path() -> Path:
     return Path.home() / ".cache" / "podium" / "loadtest-calibrations.json"
 
 
-def find(request_bytes: int, path: Path) -> Calibration | None:
-    """The calibration for messages of about so many bytes on this machine, or None."""
-    return _read(path).get(key(request_bytes))
+def find(request_bytes: int, target: Target, path: Path) -> Calibration | None:
+    """The calibration for messages of about so many bytes, sent in this way on this machine, or None."""
+    return _read(path).get(key(request_bytes, target))
 
 
 def keep(calibration: Calibration, path: Path) -> None:
@@ -52,14 +52,16 @@ def keep(calibration: Calibration, path: Path) -> None:
     path.write_bytes(msgspec.json.encode({**_read(path), calibration.key: calibration}))
 
 
-def key(request_bytes: int) -> str:
-    """Same key, same client: processor, cores, versions, and the messages' size to the next power of two."""
+def key(request_bytes: int, target: Target) -> str:
+    """Same key, same client: processor, cores, versions, transport, connections, rounded size."""
     size = 1 << max(request_bytes - 1, 1).bit_length()
     parts = (
         environment.cpu_model(),
         len(os.sched_getaffinity(0)),
         platform.python_version(),
         grpc.__version__,
+        target.transport,
+        target.connections,
         size,
     )
     return hashlib.sha256(repr(parts).encode()).hexdigest()[:16]
@@ -99,14 +101,17 @@ def calibrate(scenario: Scenario, say: Say) -> Calibration:
         lag_ms = next(guard.value for guard in step.guards if guard.name == "send lag p99")
         lags.append((rate, lag_ms))
         said = f"tripped: {', '.join(guard.name for guard in tripped)}" if tripped else "ok"
-        say(f"{rate:.0f}/s: send lag p99 {lag_ms:.3f} ms, CPU {run.client.cpu[0]:.0%} of a core, {said}")
+        say(
+            f"{rate:.0f}/s: send lag p99 {lag_ms:.3f} ms, "
+            f"CPU {max(run.client.cpu, default=0.0):.0%} of a core, {said}"
+        )
         if tripped:
             break
         judged_per_s_max = rate
     facts = closed.facts
     return Calibration(
         created=datetime.now(UTC).isoformat(timespec="seconds"),
-        key=key(facts.bytes_median),
+        key=key(facts.bytes_median, scenario.target),
         ceiling_per_s=ceiling_per_s,
         judged_per_s_max=judged_per_s_max,
         lag_p99_ms=lags,
@@ -117,7 +122,7 @@ def calibrate(scenario: Scenario, say: Say) -> Calibration:
 
 def _planned(scenario: Scenario, phases: tuple[Phase, ...]) -> Plan:
     # Not held to an earlier calibration: that is what is being found out.
-    return prepare(msgspec.structs.replace(scenario, phases=phases), lambda _: None)
+    return prepare(msgspec.structs.replace(scenario, phases=phases), lambda size, target: None)
 
 
 def _read(path: Path) -> dict[str, Calibration]:

@@ -19,7 +19,7 @@ from loadtest.plan import CalibrationFor, prepare
 from loadtest.result import Run
 from loadtest.run import execute
 from loadtest.scenario.form import Closed, Phase, Poisson, Quality, Scenario
-from loadtest.stats.binomial import decide
+from loadtest.stats.binomial import decide, requests_for_verdict
 from loadtest.stats.isotonic import crossing, estimate
 from loadtest.verdict import Verdict
 
@@ -82,7 +82,12 @@ class Capacity(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Aborted(Exception):
-    """The search could not go on. One sentence."""
+    """The search could not go on. One sentence; what was measured so far is in `steps`."""
+
+    def __init__(self, sentence: str, *, interrupted: bool = False) -> None:
+        super().__init__(sentence)
+        self.interrupted = interrupted
+        self.steps: list[Step] = []
 
 
 def measure(base: Scenario, step_s: float, calibration_for: CalibrationFor, say: Say) -> Capacity:
@@ -96,7 +101,8 @@ def measure(base: Scenario, step_s: float, calibration_for: CalibrationFor, say:
         BadPlan, RunFailed: as a run.
         Aborted: the client, not the server, is the limit, or no knee is found.
     """
-    quiet = msgspec.structs.replace(base, quality=Quality(sample=0.0, reference=False))
+    once = msgspec.structs.replace(base.slo, looks_max=1)
+    quiet = msgspec.structs.replace(base, slo=once, quality=Quality(sample=0.0, reference=False))
     # Complete, since the result says which promise it is about.
     base = prepare(msgspec.structs.replace(quiet, rate_per_s=1.0), calibration_for).scenario
     ceiling_per_s = _ceiling(base, calibration_for)
@@ -122,7 +128,15 @@ def search(at: Callable[[float], Step], start_per_s: float) -> list[Step]:
         Aborted: no rate passes, or the target's behaviour is not one of its load.
     """
     steps: list[Step] = []
+    try:
+        _search(at, start_per_s, steps)
+    except Aborted as aborted:
+        aborted.steps = steps
+        raise
+    return steps
 
+
+def _search(at: Callable[[float], Step], start_per_s: float, steps: list[Step]) -> None:
     def held(power: int) -> bool:
         """Undecided counts as not."""
         if len(steps) >= STEPS_MAX:
@@ -134,10 +148,7 @@ def search(at: Callable[[float], Step], start_per_s: float) -> list[Step]:
     while high - low > 1:
         middle = (low + high) // 2
         low, high = (middle, high) if held(middle) else (low, middle)
-    for _ in range(REPEATS - 1):
-        for power in (low, high):
-            held(power)
-    return steps
+    steps += [at(GRID**power) for _ in range(REPEATS - 1) for power in (low, high)]
 
 
 def _bracket(held: Callable[[int], bool], power: int) -> tuple[int, int]:
@@ -157,6 +168,8 @@ def _bracket(held: Callable[[int], bool], power: int) -> tuple[int, int]:
 def _ceiling(base: Scenario, calibration_for: CalibrationFor) -> float:
     loop = Phase(name="ceiling", duration_s=PROBE_S, arrivals=Closed(in_flight=IN_FLIGHT))
     run = execute(prepare(msgspec.structs.replace(base, phases=(loop,)), calibration_for)).run
+    if run.interrupted_after_s is not None:
+        raise Aborted("interrupted before the first rate", interrupted=True)
     return run.summary.answered_per_s
 
 
@@ -167,13 +180,21 @@ def _step(base: Scenario, rate: float, step_s: float, seed: int, calibration_for
         workload=msgspec.structs.replace(base.workload, seed=seed),
         phases=(
             Phase(name="warm-up", duration_s=WARM_UP_S, measure=False),
-            Phase(name="step", duration_s=step_s, arrivals=Poisson()),
+            Phase(name="step", duration_s=max(step_s, _needed(base) / rate), arrivals=Poisson()),
         ),
     )
     run = execute(prepare(scenario, calibration_for)).run
+    if run.interrupted_after_s is not None:
+        raise Aborted(f"interrupted at {rate:.0f}/s", interrupted=True)
     if run.judgement.verdict is Verdict.INVALID:
         raise Aborted(f"the client, not the server, is the limit at {rate:.0f}/s: {run.judgement.sentence}")
     return _judged(run)
+
+
+def _needed(base: Scenario) -> float:
+    """Requests with which a rate that breaks half of what it may is likely to pass."""
+    allowed = 1 - base.slo.percentile / 100
+    return requests_for_verdict(allowed / 2, allowed, base.slo.confidence) or 0
 
 
 def _judged(run: Run) -> Step:

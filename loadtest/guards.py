@@ -22,6 +22,8 @@ GAPS_MIN = 50
 """Fewer gaps than that show no distribution."""
 RATE_OVER_S = 5.0
 """Long enough that a Poisson second above the mean is not taken for a higher rate."""
+GAP_NS = 100_000
+"""Gaps that differ by less are alike: a plan of equal gaps is kept by sends that miss it by microseconds."""
 LAG_MS_MIN, LAG_BUDGET_SHARE = 0.5, 0.02
 
 
@@ -120,7 +122,7 @@ def _sending(phase: Records, side: Side, limits: Limits, budget_ms: float) -> li
         found.append(
             Guard(
                 name="arrivals",
-                value=ks_distance(planned, left),
+                value=ks_distance(planned, left, GAP_NS),
                 limit=limits.arrivals_ks,
                 unit="Kolmogorov-Smirnov distance",
                 says="the gaps between sends must be those planned, or a batching server is handed batches",
@@ -143,7 +145,9 @@ def cpu(seen: Sequence[Seen], from_ns: int, to_ns: int) -> float:
     """CPU time / wall time of the busiest process between two instants, empty turns of its loop left out."""
     busiest = 0.0
     for one in seen:
-        during = one.probes[(one.probes[:, 0] >= from_ns) & (one.probes[:, 0] <= to_ns)]
+        # From the last probe before to the first one after: a closed loop has but two.
+        first = max(int(np.searchsorted(one.probes[:, 0], from_ns, side="right")) - 1, 0)
+        during = one.probes[first : int(np.searchsorted(one.probes[:, 0], to_ns)) + 1]
         if len(during) > 1 and during[-1, 0] > during[0, 0]:
             wall_ns, busy_ns, _ = during[-1] - during[0]
             busiest = max(busiest, float(busy_ns) / float(wall_ns))

@@ -18,6 +18,7 @@ from rich.table import Table
 
 from loadtest.plan import Plan
 from loadtest.records import ANSWERED, ENDINGS, MISSING, NEVER_NS, NOT_ADMITTED
+from loadtest.scenario.form import Closed
 from loadtest.schedule.build import budgets_ms
 
 TTY_S: Final = 0.5
@@ -45,7 +46,9 @@ class Standing:
 def standing(plan: Plan, rows: NDArray[Any], now_s: float) -> Standing:
     """Fold what is there so far."""
     now_ns = round(now_s * 1e9)
-    due = int(np.searchsorted(plan.schedule.intended_ns, now_ns))
+    # A closed loop has no instants to look for: it fills its rows from the first on.
+    closed = isinstance(plan.scenario.phases[0].arrivals, Closed)
+    due = int((rows["sent_ns"] >= 0).sum() if closed else np.searchsorted(plan.schedule.intended_ns, now_ns))
     recent = rows[max(0, due - LATEST) : due]
     sent = recent["sent_ns"] != NEVER_NS
     # The sender writes the instant first: a record may be between the two.

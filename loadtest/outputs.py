@@ -45,6 +45,8 @@ def save(outcome: Outcome, folder: Path) -> None:
     """
     evidence = outcome.evidence
     folder.mkdir(parents=True, exist_ok=True)
+    for optional in (TRUTH_FILE, METRICS_FILE):  # an earlier run's, which would be taken for this one's
+        (folder / optional).unlink(missing_ok=True)
     (folder / RUN_FILE).write_bytes(outcome.run.encode())
     evidence.records.save(folder / RECORDS_FILE)
     _save_client(evidence.passes, folder / CLIENT_FILE)

@@ -9,12 +9,13 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Final
 
+import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
 from loadtest import workload
 from loadtest.result import Calibration, WorkloadFacts
-from loadtest.scenario.form import Closed, Scenario
+from loadtest.scenario.form import Closed, Scenario, Shuffle, Target, Unique
 from loadtest.schedule.build import Schedule, build, closed
 from loadtest.workload import Workload
 
@@ -22,8 +23,8 @@ CLOSED_ROWS_PER_S: Final = 20_000
 """A closed loop's records are bounded by that: more than any Python client sends."""
 
 
-CalibrationFor = Callable[[int], Calibration | None]
-"""The calibration of this client for messages of so many bytes; None when there is none."""
+CalibrationFor = Callable[[int, Target], Calibration | None]
+"""The calibration of this client for messages of so many bytes, sent in this way; None when there is none."""
 
 
 class BadPlan(ValueError):
@@ -96,9 +97,9 @@ def prepare(scenario: Scenario, calibration_for: CalibrationFor) -> Plan:
     try:
         scenario = workload.complete(scenario)
         work = workload.load(scenario)
-        calibration = calibration_for(median_bytes(work))
+        calibration = calibration_for(median_bytes(work), scenario.target)
         schedule = _schedule(scenario, work, scenario.workload.seed, 1)
-        processes = scenario.client.processes or _processes(schedule, calibration)
+        processes = scenario.client.processes or _processes(scenario, schedule, calibration)
         cores = _cores(scenario, processes)
         schedule = schedule.spread(processes, scenario.workload.seed)
     except (OSError, ValueError) as error:
@@ -114,17 +115,24 @@ def _schedule(scenario: Scenario, work: Workload, seed: int, processes: int) -> 
     arrivals = scenario.phases[0].arrivals
     if isinstance(arrivals, Closed):
         rows = int(scenario.phases[0].duration_s * CLOSED_ROWS_PER_S)
-        return closed(scenario, rows, work.originals, seed)
+        # A ceiling asks again and again, whatever order is wanted for the run itself.
+        if isinstance(scenario.workload.order, Unique):
+            shuffled = msgspec.structs.replace(scenario.workload, order=Shuffle())
+            scenario = msgspec.structs.replace(scenario, workload=shuffled)
+        return closed(scenario, rows, work.originals, seed).spread(processes, seed)
     return build(scenario, work.originals, seed).spread(processes, seed)
 
 
-def _processes(schedule: Schedule, calibration: Calibration | None) -> int:
-    """As many as the busiest second of the plan needs."""
+def _processes(scenario: Scenario, schedule: Schedule, calibration: Calibration | None) -> int:
+    """As many as the busiest second of the plan needs, but one core each: two on one disturb each other, and
+    a core must be left to the server. Where that is too few, the guards will say so.
+    """
     if calibration is None or not len(schedule.intended_ns):
         return 1
     busiest = int(np.bincount(schedule.intended_ns // 1_000_000_000).max())
     needed = math.ceil(busiest / max(calibration.judged_per_s_max, 1.0))
-    return max(1, min(needed, len(os.sched_getaffinity(0))))
+    cores = len(scenario.client.cores) or len(os.sched_getaffinity(0)) - 1
+    return max(1, min(needed, cores))
 
 
 def _cores(scenario: Scenario, processes: int) -> tuple[int, ...]:

@@ -34,14 +34,12 @@ class Reference:
         alone, against: int16 [messages, TOP] best first, -1 = none; of the served and of the unquantised
         variant.
         scores: float32, all candidates of all messages, NaN where not asked; of the served variant.
-        has_against: the server has the unquantised variant.
     """
 
     asked: NDArray[np.bool_]
     alone: NDArray[np.int16]
     against: NDArray[np.int16]
     scores: NDArray[np.float32]
-    has_against: bool
 
 
 def ask(
@@ -78,7 +76,6 @@ async def _ask(
         alone=np.full((count, TOP), -1, np.int16),
         against=np.full((count, TOP), -1, np.int16),
         scores=np.full(int(offsets[-1]), np.nan, np.float32),
-        has_against=True,
     )
     door = make()  # here: a channel belongs to the loop that runs when it is made
     await door.open()
@@ -105,7 +102,7 @@ async def _ask(
                 _note(found.against, at, against)
     finally:
         await door.close()
-    return Reference(found.asked, found.alone, found.against, found.scores, has_against)
+    return found
 
 
 async def _full(door: Door, message: bytes, variant: str) -> Any:

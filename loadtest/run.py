@@ -258,6 +258,7 @@ class _Beside:
         # A server that is drowned may not tell: its account then has a gap, and the run goes on.
         with contextlib.suppress(OSError, ValueError):
             text = server_metrics.read(self._url)
+            server_metrics.check(text)
             unix_s = datetime.now(UTC).timestamp()
             self.pages.append(server_metrics.Page(now_s, unix_s, text))
 

@@ -47,6 +47,15 @@ def read(url: str) -> str:
         return text
 
 
+def check(text: str) -> None:
+    """See that it is a metrics page.
+
+    Raises:
+        ValueError: it is something else.
+    """
+    _samples(text)
+
+
 def seen(pages: Sequence[Page], from_s: float, to_s: float, client_p99_ms: float | None) -> ServerSeen | None:
     """p99 of what the server answered between the pages around these instants; None without two of them."""
     before = [page for page in pages if page.at_s <= from_s] or list(pages[:1])

@@ -19,6 +19,8 @@ from measures.order import rank_order
 from podium.v1 import ranking_pb2 as pb
 from protos.request_set import read_labels, read_messages, write_messages
 
+CANDIDATES_MAX = 32_767
+"""An index of a candidate has two bytes in the records."""
 _RESIZE = 9
 """Stream of random numbers: apart from the schedule's (`loadtest.schedule.build`)."""
 
@@ -118,6 +120,11 @@ def load(scenario: Scenario) -> Workload:
             orders.append(_prior_order(message.candidates))
             if labels:
                 kept_labels.append(labels[at][chosen])
+    most = max(len(order) for order in orders)
+    if most > CANDIDATES_MAX:
+        raise ValueError(
+            f"{work.requests}: a request of {most} candidates; at most {CANDIDATES_MAX} can be recorded"
+        )
     return Workload(
         messages=tuple(messages),
         originals=len(originals),

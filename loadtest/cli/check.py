@@ -11,6 +11,7 @@ from rich.console import Console
 from loadtest.cli.failure import fail, usage
 from loadtest.cli.options import AsJson, Out, with_scenario
 from loadtest.cli.run import fresh_folder, planned
+from loadtest.cli.search import INVALID
 from loadtest.scenario.form import Scenario
 
 
@@ -34,6 +35,8 @@ def add_to(app: typer.Typer) -> None:
             usage(str(error))
         except RunFailed as error:
             fail(str(error))
+        if not found.judged_per_s_max:
+            fail("no rate could be judged here: a guard tripped at the lowest; nothing is kept", INVALID)
         path = calibrating.default_path()
         try:
             calibrating.keep(found, path)

@@ -60,7 +60,7 @@ def planned(scenario: Scenario) -> Plan:
     from loadtest.plan import BadPlan, prepare
 
     try:
-        return prepare(scenario, lambda size: calibrate.find(size, calibrate.default_path()))
+        return prepare(scenario, lambda size, target: calibrate.find(size, target, calibrate.default_path()))
     except BadPlan as error:
         usage(str(error))
 

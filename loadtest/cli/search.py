@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 import sys
+from pathlib import Path
 from typing import Annotated
 
 import msgspec
 import typer
 from rich.console import Console
 
-from loadtest.cli.failure import fail, usage
+from loadtest.cli.failure import INTERRUPTED, fail, usage
 from loadtest.cli.options import AsJson, Out, with_scenario
 from loadtest.cli.run import finish, fresh_folder, planned
 from loadtest.scenario.form import Scenario
 
 INVALID = 3
 INCONCLUSIVE = 4
+LOADS_MAX = 100
+"""A run has at most 255 phases, and each load is offered twice."""
 
 
 def add_to(app: typer.Typer) -> None:
@@ -28,7 +31,7 @@ def add_to(app: typer.Typer) -> None:
     def sweep(
         scenario: Scenario,
         loads: Annotated[str, typer.Option(help="multiples of --rate, as 0.5,1,2; default 0.2 to 2")] = "",
-        step: Annotated[float, typer.Option(help="seconds per load")] = 10.0,
+        step: Annotated[float, typer.Option(min=0.1, help="seconds per load")] = 10.0,
         out: Out = None,
         dry_run: Annotated[bool, typer.Option("--dry-run", help="show the plan, send nothing")] = False,
         as_json: AsJson = False,
@@ -48,7 +51,7 @@ def add_to(app: typer.Typer) -> None:
     @with_scenario
     def capacity(
         scenario: Scenario,
-        step: Annotated[float, typer.Option(help="seconds per rate")] = 10.0,
+        step: Annotated[float, typer.Option(min=0.1, help="seconds per rate, at least")] = 10.0,
         out: Out = None,
         as_json: AsJson = False,
     ) -> None:
@@ -64,7 +67,7 @@ def add_to(app: typer.Typer) -> None:
             found = searching.measure(
                 scenario,
                 step,
-                lambda size: calibrate.find(size, calibrate.default_path()),
+                lambda size, target: calibrate.find(size, target, calibrate.default_path()),
                 lambda line: console.print(line, highlight=False, soft_wrap=True),
             )
         except BadPlan as error:
@@ -72,15 +75,10 @@ def add_to(app: typer.Typer) -> None:
         except RunFailed as error:
             fail(str(error))
         except searching.Aborted as error:
-            fail(str(error), INVALID)
-        folder = out or fresh_folder("capacity")
-        encoded = msgspec.json.format(msgspec.json.encode(found), indent=2) + b"\n"
-        folder.mkdir(parents=True, exist_ok=True)
-        (folder / "capacity.json").write_bytes(encoded)
-        if as_json:
-            sys.stdout.write(encoded.decode())
-        else:
-            print("\n".join(lines(found)))
+            if error.steps:
+                _kept(error.steps, [], out or fresh_folder("capacity"), "steps.json", as_json=as_json)
+            fail(str(error), INTERRUPTED if error.interrupted else INVALID)
+        _kept(found, lines(found), out or fresh_folder("capacity"), "capacity.json", as_json=as_json)
         if found.passed_per_s is None:
             raise typer.Exit(INCONCLUSIVE)
 
@@ -111,23 +109,32 @@ def add_to(app: typer.Typer) -> None:
                 scenario,
                 (a, b),
                 duelling.Manner(pairs, margin),
-                lambda size: calibrate.find(size, calibrate.default_path()),
+                lambda size, target: calibrate.find(size, target, calibrate.default_path()),
                 lambda line: console.print(line, highlight=False, soft_wrap=True),
             )
         except BadPlan as error:
             usage(str(error))
         except RunFailed as error:
             fail(str(error))
-        folder = out or fresh_folder("ab")
-        encoded = msgspec.json.format(msgspec.json.encode(found), indent=2) + b"\n"
-        folder.mkdir(parents=True, exist_ok=True)
-        (folder / "ab.json").write_bytes(encoded)
-        if as_json:
-            sys.stdout.write(encoded.decode())
-        else:
-            print("\n".join(lines(found)))
+        _kept(found, lines(found), out or fresh_folder("ab"), "ab.json", as_json=as_json)
+        if found.interrupted:
+            fail("interrupted; the pairs before count", INTERRUPTED)
         if found.invalid == pairs:
             fail("no pair counts: the client was the limit in every one", INVALID)
+
+
+def _kept(found: object, lines: list[str], folder: Path, name: str, *, as_json: bool) -> None:
+    """Show the result, then keep it: a full disk must not take what was measured."""
+    encoded = msgspec.json.format(msgspec.json.encode(found), indent=2) + b"\n"
+    if as_json:
+        sys.stdout.write(encoded.decode())
+    else:
+        print("\n".join(lines))
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_bytes(encoded)
+    except OSError as error:
+        fail(f"{folder / name} could not be written: {error.strerror}; the result is above")
 
 
 def _loads(text: str) -> tuple[float, ...]:
@@ -135,6 +142,6 @@ def _loads(text: str) -> tuple[float, ...]:
         loads = tuple(float(part) for part in text.split(",") if part)
     except ValueError:
         usage(f"--loads {text}: must be numbers, as 0.5,1,2")
-    if any(load <= 0 for load in loads):
-        usage(f"--loads {text}: must be above 0")
+    if any(load <= 0 for load in loads) or len(loads) > LOADS_MAX:
+        usage(f"--loads {text}: must be above 0, and at most {LOADS_MAX}")
     return loads

@@ -14,6 +14,11 @@ _ANSWERED: Final = ENDINGS.index(ANSWERED)
 _FAILED: Final = ENDINGS.index(FAILED)
 
 
+_MOST: Final = 65_535
+_INDEX_MAX: Final = 32_767
+"""What the records have room for; `loadtest.workload` sends no more candidates than that."""
+
+
 def note(row: Any, data: bytes) -> str:
     """Fill a record from an answer's bytes; return the reason why it is no answer, "" when it is one."""
     try:
@@ -22,11 +27,11 @@ def note(row: Any, data: bytes) -> str:
         row["ending"] = _FAILED
         return UNREADABLE
     timings, coverage = response.timings, response.coverage
-    row["ending"], row["step"] = _ANSWERED, response.step
-    row["candidates"], row["scored"] = coverage.candidates, coverage.scored
-    row["batch_requests"], row["server_us"] = timings.batch_requests, timings.total_us
+    row["ending"], row["step"] = _ANSWERED, min(response.step, 255)
+    row["candidates"], row["scored"] = min(coverage.candidates, _MOST), min(coverage.scored, _MOST)
+    row["batch_requests"], row["server_us"] = min(timings.batch_requests, _MOST), timings.total_us
     for stage in STAGES:
         row[stage] = getattr(timings, stage)
-    top = response.order[:TOP]
+    top = [at for at in response.order[:TOP] if at <= _INDEX_MAX]
     row["top"][: len(top)] = top
     return ""

@@ -57,7 +57,7 @@ class Closed:
             said = await answer(self._door, self._payloads[at], float(self._share.timeout_s[at]))
             row["done_ns"] = time.monotonic_ns() - self._start_ns
             if isinstance(said, Ended):
-                row["ending"], row["code"] = ENDINGS.index(said.ending), said.code
+                row["ending"], row["code"] = ENDINGS.index(said.ending), min(said.code, 255)
                 row["reason"] = self._reasons.number(said.reason)
             else:
                 row["reason"] = self._reasons.number(answers.note(row, said))

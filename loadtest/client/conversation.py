@@ -262,6 +262,13 @@ class Conversation:
         if call is None:
             return
         del self._streams[call.token]
+        if call.unsent is not None and reset is None:
+            # Answered before it was all asked: the rest is not wanted, and the server waits for it.
+            self._out.append(frames.reset(stream, frames.CANCEL))
+        if reset == frames.REFUSED_STREAM:
+            self._events.append(Unprocessed((call.token,)))
+            self._start_queued()
+            return
         data = call.data[0] if len(call.data) == 1 else b"".join(call.data)
         self._events.append(Finished(call.token, call.head, trailers, data, reset))
         self._start_queued()

@@ -20,8 +20,8 @@ AGAIN_S_MIN, AGAIN_S_MAX = 0.05, 1.0
 """Between attempts to connect again."""
 GONE: Final = Ended(FAILED, "UNAVAILABLE", 14)
 LATE: Final = Ended(TIMEOUT, "DEADLINE_EXCEEDED", 4)
-_RESETS: Final = {7: "UNAVAILABLE", 8: "CANCELLED", 11: "RESOURCE_EXHAUSTED", 12: "PERMISSION_DENIED"}
-_CODES: Final = {"UNAVAILABLE": 14, "CANCELLED": 1, "RESOURCE_EXHAUSTED": 8, "PERMISSION_DENIED": 7}
+_RESETS: Final = {8: "CANCELLED", 11: "RESOURCE_EXHAUSTED", 12: "PERMISSION_DENIED"}
+_CODES: Final = {"CANCELLED": 1, "RESOURCE_EXHAUSTED": 8, "PERMISSION_DENIED": 7}
 """HTTP/2's error codes as gRPC's "HTTP2 Transport Mapping" has them; every other one is INTERNAL."""
 _UNKNOWN: Final = 2
 _INTERNAL: Final = 13
@@ -92,13 +92,18 @@ class Http2:
                 self._asked[number] = asked._replace(resent=True)
                 self._send(number)
 
+    def leaving(self, link: _Link) -> None:
+        """The server takes no more requests on this connection: another takes its place at once."""
+        if link in self._links:
+            self._own(self._replace(self._links.index(link)))
+
     def lost(self, link: _Link, tokens: list[object]) -> None:
         """A connection is gone, and with it everything in flight on it."""
         for number in tokens:
             assert isinstance(number, int)
             self._settle(number, time.monotonic_ns(), GONE)
         if not self._closed:
-            self._own(self._reconnect(link))
+            self.leaving(link)
 
     def _send(self, number: int) -> None:
         asked = self._asked[number]
@@ -141,14 +146,21 @@ class Http2:
         await loop.create_connection(lambda: link, host.strip("[]"), int(port))
         await link.ready
 
-    async def _reconnect(self, link: _Link) -> None:
-        wait_s = AGAIN_S_MIN
-        while True:
-            await asyncio.sleep(wait_s)
-            with contextlib.suppress(OSError, TimeoutError):
-                await asyncio.wait_for(self._connect(link), CONNECT_S_MAX)
+    async def _replace(self, at: int) -> None:
+        """A new connection in the place of another; each attempt is a link of its own."""
+        wait_s = 0.0
+        while not self._closed:
+            link = self._links[at] = _Link(self)
+            try:
+                async with asyncio.timeout(CONNECT_S_MAX):
+                    await self._connect(link)
+            except (OSError, TimeoutError):
+                self._links[at] = _Link(self)  # whatever still becomes of the failed one is nobody's
+                link.close()
+            else:
                 return
-            wait_s = min(2 * wait_s, AGAIN_S_MAX)
+            wait_s = min(max(2 * wait_s, AGAIN_S_MIN), AGAIN_S_MAX)
+            await asyncio.sleep(wait_s)
 
     async def _sweep(self) -> None:
         """Give up what is past its deadline."""
@@ -156,7 +168,7 @@ class Http2:
             await asyncio.sleep(SWEEP_S)
             now_ns = time.monotonic_ns()
             for number in [at for at, asked in self._asked.items() if asked.deadline_ns <= now_ns]:
-                for link in self._links:
+                for link in self._links:  # one that is left by the server ends it itself
                     link.cancel(number)
                 self._settle(number, now_ns, LATE)
 
@@ -173,6 +185,7 @@ class _Link(asyncio.Protocol):
         self._door = door
         self._talk = Conversation()
         self._transport: asyncio.Transport | None = None
+        self._left = False
         self.ready: asyncio.Future[None]
 
     @property
@@ -181,8 +194,8 @@ class _Link(asyncio.Protocol):
         return self._transport is not None and self._talk.ready and not self._talk.closing
 
     def begin(self, ready: asyncio.Future[None]) -> None:
-        """Before connecting, also again."""
-        self._talk, self.ready = Conversation(), ready
+        """Before connecting."""
+        self.ready = ready
 
     def call(self, number: int, block: bytes, message: bytes) -> None:
         """Send a request."""
@@ -214,6 +227,9 @@ class _Link(asyncio.Protocol):
         self._write(out)
         if self._talk.ready and not self.ready.done():
             self.ready.set_result(None)
+        if self._talk.closing and not self._left:
+            self._left = True
+            self._door.leaving(self)
         for event in events:
             if isinstance(event, Finished):
                 self._door.finished(event, at_ns)

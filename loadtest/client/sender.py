@@ -26,7 +26,7 @@ come. A core that sleeps is slow for a while when it wakes, and slower still whe
 meanwhile: at 500/s, 2 ms early gave a p99 send lag of 0.12 to 0.16 ms, 0.3 ms early 0.20 to 0.26, 0.1 ms
 early 0.28 to 0.31 (docs/decisions.md)."""
 TURN_NS_MAX: Final = 50_000
-"""A turn of the loop longer than that had something to do; shorter ones were spent waiting."""
+"""A turn of the loop longer than that had something to do; a shorter one without answers was a wait."""
 PROBE_S: Final = 0.01
 """How often the loop's own lag and the CPU time are looked at."""
 REASONS_MAX: Final = 200
@@ -119,7 +119,7 @@ class Sender:
         self._alarm = Alarm()
         self._all_sent = asyncio.get_running_loop().create_future()
         self._all_done: asyncio.Future[None] | None = None
-        self._turned_ns = self._waited_ns = 0
+        self._turned_ns = self._waited_ns = self._settled = self._settled_before = 0
         self._in_flight = self._counted_ns = self._in_flight_ns = 0
 
     async def run(self) -> Seen:
@@ -159,9 +159,13 @@ class Sender:
     def _turn(self) -> None:
         """Send what is due; wait turn by turn when the next is near, else set the alarm."""
         now_ns = time.monotonic_ns()
-        if 0 < now_ns - self._turned_ns < TURN_NS_MAX:
+        if (
+            self._turned_ns
+            and self._settled == self._settled_before
+            and now_ns - self._turned_ns < TURN_NS_MAX
+        ):
             self._waited_ns += now_ns - self._turned_ns
-        self._turned_ns = now_ns
+        self._turned_ns, self._settled_before = now_ns, self._settled
         self._send_due(now_ns)
         if self._next < len(self._due_ns) and self._due_ns[self._next] - now_ns <= EARLY_NS:
             asyncio.get_running_loop().call_soon(self._turn)
@@ -187,10 +191,11 @@ class Sender:
     def _settle(self, at: int, at_ns: int, said: bytes | Ended) -> None:
         """A request has ended."""
         self._count(at_ns, -1)
+        self._settled += 1
         row = self._share.rows[at]
         row["done_ns"] = at_ns - self._start_ns
         if isinstance(said, Ended):
-            row["ending"], row["code"] = ENDINGS.index(said.ending), said.code
+            row["ending"], row["code"] = ENDINGS.index(said.ending), min(said.code, 255)
             row["reason"] = self._reasons.number(said.reason)
         else:
             if unreadable := answers.note(row, said):

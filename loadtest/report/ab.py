@@ -20,7 +20,7 @@ def lines(found: Duel) -> list[str]:
 
 def _line(name: str, comparison: Comparison | None) -> str:
     if comparison is None:
-        return f"{name:<8} not to be compared: fewer than two pairs gave a number"
+        return f"{name:<8} not to be compared: a block gave no number, or an infinite one; look at the blocks"
     ratio = comparison.ratio
     return (
         f"{name:<8} {comparison.verdict}: {ratio.mean:.3f} [{ratio.low:.3f}, {ratio.high:.3f}] (95 %, "

@@ -389,7 +389,7 @@ class Scenario(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
     target: Target = Target()
     slo: Slo = Slo()
     workload: Workload = Workload()
-    phases: Annotated[tuple[Phase, ...], Meta(min_length=1)]
+    phases: Annotated[tuple[Phase, ...], Meta(min_length=1, max_length=255)]
     client: Client = Client()
     quality: Quality = Quality()
     limits: Limits = Limits()

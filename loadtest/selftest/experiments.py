@@ -158,7 +158,7 @@ def _once(experiment: Experiment, repeats: int) -> Found:
         with serving(experiment.injected, truth, set(others)) as address:
             scenario = _scenario(experiment, Target(address=address), Client(cores=(last,)))
             work = Workload(requests=str(requests), labels=str(labels))
-            plan = prepare(msgspec.structs.replace(scenario, workload=work), lambda _: None)
+            plan = prepare(msgspec.structs.replace(scenario, workload=work), lambda size, target: None)
             run = execute(plan, folder / "run", hold).run
         if run.interrupted_after_s is not None:
             raise KeyboardInterrupt

@@ -21,7 +21,7 @@ scenario = _scenario
 @pytest.fixture
 def plan(scenario: Scenario) -> Plan:
     """A hundred requests a second for two seconds."""
-    return prepare(scenario, lambda size: None)
+    return prepare(scenario, lambda size, target: None)
 
 
 def rows_of(plan: Plan, now_ns: int) -> np.ndarray:

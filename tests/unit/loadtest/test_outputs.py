@@ -22,7 +22,7 @@ def test_two_looks_are_folded_again_from_their_files(tmp_path: Path) -> None:
     save(outcome, tmp_path)
     again = fold_again(tmp_path)
     assert outcome.run == load_run(tmp_path)
-    assert outcome.run.encode() == again.run.encode()
+    assert outcome.run == again.run
     assert outcome.windows == again.windows
 
 
@@ -31,7 +31,7 @@ def test_an_interrupted_run_is_folded_again_as_interrupted(tmp_path: Path) -> No
     rows = look()
     outcome = assess(evidence(rows[rows["intended_ns"] < 12e9], stopped_s=12.0))
     save(outcome, tmp_path)
-    assert outcome.run.encode() == fold_again(tmp_path).run.encode()
+    assert outcome.run == fold_again(tmp_path).run
 
 
 def test_infinity_and_too_few_are_told_apart(tmp_path: Path) -> None:

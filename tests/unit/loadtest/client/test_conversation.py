@@ -181,10 +181,30 @@ def test_a_reset_stream_ends_its_call_with_the_code() -> None:
     client = opened(server)
     for token in ("a", "b"):
         server.receive(client.call(token, BLOCK, b"q"))
+    server.talk.reset_stream(1, error_code=2)
+    events, _ = client.receive(server.talk.data_to_send())
+    assert [("a", 2)] == [(event.token, event.reset) for event in events if isinstance(event, Finished)]
+    assert ["b"] == client.tokens
+
+
+def test_a_refused_stream_can_go_elsewhere() -> None:
+    """The server did not look at it, and says so for one call alone."""
+    server = Server()
+    client = opened(server)
+    server.receive(client.call("a", BLOCK, b"q"))
     server.talk.reset_stream(1, error_code=7)
     events, _ = client.receive(server.talk.data_to_send())
-    assert [("a", 7)] == [(event.token, event.reset) for event in events if isinstance(event, Finished)]
-    assert ["b"] == client.tokens
+    assert [Unprocessed(("a",))] == events
+
+
+def test_an_answer_before_the_whole_question_ends_the_call() -> None:
+    """The rest of the message is not sent any more, and the server is told."""
+    server = Server(windows=10)
+    client = opened(server)
+    server.receive(client.call("a", BLOCK, b"q" * 100), acknowledge=False)
+    events, out = client.receive(server.answer(1, b"", "8"))
+    assert [b"8"] == [event.trailers[b"grpc-status"] for event in events if isinstance(event, Finished)]
+    assert frames.reset(1, frames.CANCEL) == out
 
 
 def test_after_a_goaway_what_was_not_looked_at_can_go_elsewhere() -> None:
