@@ -75,7 +75,7 @@ def test_the_verdict_is_on_the_first_screen_and_nothing_complains(
 
 
 @pytest.mark.parametrize("size", SIZES, ids=["laptop", "phone"])
-@pytest.mark.parametrize("name", ["passed", "failed", "invalid"])
+@pytest.mark.parametrize("name", ["passed", "failed"])
 def test_quality_too_is_on_the_first_screen(
     shown: Browser, pages: Path, name: str, size: tuple[int, int]
 ) -> None:
