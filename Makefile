@@ -10,7 +10,7 @@ DEMO   := build/demo
 venv: $(STAMP)
 $(STAMP): pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[export,loadtest,dev]'
+	$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[export,loadtest,mlperf,dev]'
 	touch $@
 
 demo: $(STAMP)            ## train, export, gate, serve, rank and load-test; ends in a summary
