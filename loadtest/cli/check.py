@@ -8,9 +8,9 @@ import msgspec
 import typer
 from rich.console import Console
 
-from loadtest.cli.failure import fail, usage
+from loadtest.cli.failure import fail
 from loadtest.cli.options import AsJson, Out, with_scenario
-from loadtest.cli.run import fresh_folder, planned
+from loadtest.cli.run import fresh_folder, measuring, planned
 from loadtest.cli.search import INVALID
 from loadtest.scenario.form import Scenario
 
@@ -23,18 +23,12 @@ def add_to(app: typer.Typer) -> None:
     def calibrate(scenario: Scenario, as_json: AsJson = False) -> None:
         """Find what one client process can do here, against a server that does nothing; it is kept."""
         from loadtest import calibrate as calibrating
-        from loadtest.plan import BadPlan
-        from loadtest.run import RunFailed
 
         console = Console(stderr=True)
-        try:
+        with measuring():
             found = calibrating.calibrate(
                 scenario, lambda line: console.print(line, highlight=False, soft_wrap=True)
             )
-        except BadPlan as error:
-            usage(str(error))
-        except RunFailed as error:
-            fail(str(error))
         if not found.judged_per_s_max:
             fail("no rate could be judged here: a guard tripped at the lowest; nothing is kept", INVALID)
         path = calibrating.default_path()

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import sys
+from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -12,11 +14,12 @@ from rich.console import Console
 
 from loadtest.cli.failure import INTERRUPTED, fail, usage
 from loadtest.cli.options import AsJson, Out, with_scenario
-from loadtest.scenario.form import Scenario
+from loadtest.scenario.form import Scenario, Target
 
 if TYPE_CHECKING:
     from loadtest.assess import Outcome
     from loadtest.plan import Plan
+    from loadtest.result import Calibration
     from loadtest.verdict import Judgement
 
 RUNS = Path("runs")
@@ -54,15 +57,34 @@ def add_to(app: typer.Typer) -> None:
         finish(plan, out or fresh_folder(plan.scenario.name), gate=gate, as_json=as_json)
 
 
-def planned(scenario: Scenario) -> Plan:
-    """The plan, or the end with a sentence."""
+def calibration_for(request_bytes: int, target: Target) -> Calibration | None:
+    """What this user's client is known to do on this machine."""
     from loadtest import calibrate
-    from loadtest.plan import BadPlan, prepare
+
+    return calibrate.find(request_bytes, target, calibrate.default_path())
+
+
+@contextlib.contextmanager
+def measuring() -> Iterator[None]:
+    """What cannot be planned or measured ends the verb with a sentence."""
+    from loadtest.plan import BadPlan
+    from loadtest.run import RunFailed
 
     try:
-        return prepare(scenario, lambda size, target: calibrate.find(size, target, calibrate.default_path()))
+        yield
     except BadPlan as error:
         usage(str(error))
+    except RunFailed as error:
+        fail(str(error))
+
+
+def planned(scenario: Scenario) -> Plan:
+    """The plan, or the end with a sentence."""
+    from loadtest.plan import prepare
+
+    with measuring():
+        return prepare(scenario, calibration_for)
+    raise AssertionError("measuring ends the verb")
 
 
 def finish(plan: Plan, out: Path, *, gate: bool, as_json: bool) -> None:
@@ -70,13 +92,11 @@ def finish(plan: Plan, out: Path, *, gate: bool, as_json: bool) -> None:
     from loadtest.gate import judge_gate
     from loadtest.live import Live
     from loadtest.report.terminal import print_run
-    from loadtest.run import RunFailed, execute
+    from loadtest.run import execute
     from loadtest.verdict import EXIT_CODES
 
-    try:
+    with measuring():
         outcome = execute(plan, out, Live(Console(stderr=True)))
-    except RunFailed as error:
-        fail(str(error))
     judgement: Judgement = judge_gate(outcome.run) if gate else outcome.run.judgement
     lost = _saved(outcome, out)
     if as_json:
