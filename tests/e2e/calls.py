@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -54,10 +55,15 @@ Answer = Ranked | Refused
 
 
 class Pending:
-    """A call under way."""
+    """A call under way; `ended_s` is when its answer came, on time.monotonic's clock."""
 
     def __init__(self, call: Any) -> None:
         self.call = call
+        self.ended_s = float("inf")
+        call.add_done_callback(self._note_end)
+
+    def _note_end(self, _: Any) -> None:
+        self.ended_s = time.monotonic()
 
     def answer(self) -> Answer:
         """Wait for it."""
