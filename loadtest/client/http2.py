@@ -8,10 +8,11 @@ import contextlib
 import time
 from typing import Final, NamedTuple, cast
 
-from loadtest.client import conversation
-from loadtest.client.conversation import Conversation, Finished, Headers, Unprocessed
+from http2 import headers
+from http2.client import Conversation, Finished, Unprocessed
+from http2.frames import ProtocolError
+from http2.headers import Headers
 from loadtest.client.door import CONNECT_S_MAX, RANK, Ended, Settle, ended
-from loadtest.client.frames import ProtocolError
 from loadtest.records import FAILED, TIMEOUT
 
 SWEEP_S: Final = 0.02
@@ -125,7 +126,7 @@ class Http2:
     def _block(self, timeout_s: float) -> bytes:
         """The request's headers, made once per deadline."""
         if timeout_s not in self._blocks:
-            self._blocks[timeout_s] = conversation.encode(
+            self._blocks[timeout_s] = headers.encode(
                 [
                     (":method", "POST"),
                     (":scheme", "http"),

@@ -13,7 +13,7 @@ from functools import cache
 from pathlib import Path
 
 REPOSITORY = Path(__file__).resolve().parents[2]
-PARTS = ("protos", "measures", "server", "export", "loadtest", "podium", "examples", "benchmarks")
+PARTS = ("protos", "measures", "http2", "server", "export", "loadtest", "podium", "examples", "benchmarks")
 """Our import packages that ship, and the benchmarks."""
 
 

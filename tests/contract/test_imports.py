@@ -8,10 +8,11 @@ import pytest
 
 from tests.contract.source_tree import PARTS, Import, imports_of, modules
 
-BOTTOM = {"protos", "measures", "podium.v1"}
+BOTTOM = {"protos", "measures", "http2", "podium.v1"}
 MAY_IMPORT: dict[str, set[str]] = {
     "protos": {"protos", "podium.v1"},
     "measures": {"measures"},
+    "http2": {"http2"},
     "podium.v1": {"podium.v1"},
     "server": {"server", *BOTTOM},
     "export": {"export", *BOTTOM},

@@ -1,12 +1,9 @@
-"""One HTTP/2 connection of a gRPC client as a value machine: calls and bytes in, events and bytes out; no
-I/O.
+"""One HTTP/2 connection of a gRPC client: calls and bytes in, events and bytes out.
 
 Why our own: between a due request and its bytes, grpc.aio spends 60 to 250 µs, and 400 to 600 µs of CPU on
-the whole
-call. A load generator's own share of what it reports must be small beside a server's (docs/decisions.md has
-both
-sides). It speaks what gRPC servers need of RFC 9113: header compression is a library's, and the whole is
-tested against another implementation of HTTP/2.
+the whole call. A load generator's own share of what it reports must be small beside a server's
+(docs/decisions.md has both sides). It speaks what gRPC servers need of RFC 9113; the whole is tested against
+another implementation of HTTP/2.
 """
 
 from __future__ import annotations
@@ -15,19 +12,15 @@ from collections import deque
 from dataclasses import dataclass, field
 from typing import Final
 
-from hpack import Decoder, Encoder, HPACKError
-from hpack.struct import NeverIndexedHeaderTuple
-
-from loadtest.client import frames
-from loadtest.client.frames import Frame
+from http2 import frames
+from http2.frames import Frame
+from http2.headers import HeaderReader, Headers
 
 STREAM_WINDOW: Final = 64 << 20
 """Bytes that one answer may have: it is never waited for."""
 FRAME_BYTES_MAX: Final = 1 << 20
 _REPLENISH: Final = 1 << 30
 _STREAMS_MAX_DEFAULT: Final = (1 << 31) - 1
-
-Headers = dict[bytes, bytes]
 
 
 @dataclass(slots=True)
@@ -77,11 +70,6 @@ class Unprocessed:
 Event = Finished | Unprocessed
 
 
-def encode(headers: list[tuple[str, str]]) -> bytes:
-    """A header block that leaves both sides' compression state alone: it can be sent any number of times."""
-    return Encoder().encode([NeverIndexedHeaderTuple(name, value) for name, value in headers])
-
-
 class Conversation:
     """The client's end."""
 
@@ -101,7 +89,7 @@ class Conversation:
         self._streams_max = _STREAMS_MAX_DEFAULT
         self._received = 0
         self._reader = frames.Reader(FRAME_BYTES_MAX)
-        self._headers = _Headers()
+        self._headers = HeaderReader()
         self._part: Frame | None = None
         self._out: list[bytes] = []
         self._events: list[Event] = []
@@ -308,28 +296,3 @@ class Conversation:
             del self._streams[call.token]
         if calls:
             self._events.append(Unprocessed(tuple(call.token for call in calls)))
-
-
-class _Headers:
-    """Decodes header blocks; a server repeats itself, so whole blocks are remembered.
-
-    A block of one-byte references alone changes no state: its meaning lasts until another block does.
-    """
-
-    def __init__(self) -> None:
-        self._decoder = Decoder()
-        self._known: dict[bytes, Headers] = {}
-
-    def decode(self, block: bytes) -> Headers:
-        known = self._known.get(block)
-        if known is not None:
-            return known
-        try:
-            found = {bytes(name): bytes(value) for name, value in self._decoder.decode(block, raw=True)}
-        except HPACKError as error:
-            raise frames.ProtocolError(f"a header block cannot be decoded: {error}") from error
-        if all(0x80 < byte < 0xFF for byte in block):
-            self._known[block] = found
-        else:
-            self._known.clear()
-        return found

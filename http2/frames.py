@@ -1,4 +1,4 @@
-"""HTTP/2 frames (RFC 9113), as much as a gRPC client needs. Bytes in, values out; no I/O."""
+"""HTTP/2 frames (RFC 9113), as much as gRPC needs. Bytes in, values out; no I/O."""
 
 from __future__ import annotations
 
@@ -6,10 +6,21 @@ import struct
 from collections.abc import Iterator
 from typing import Final, NamedTuple
 
-DATA, HEADERS, RST_STREAM, SETTINGS, PING, GOAWAY, WINDOW_UPDATE, CONTINUATION = 0, 1, 3, 4, 6, 7, 8, 9
+DATA, HEADERS, PRIORITIES, RST_STREAM, SETTINGS, PUSH_PROMISE = 0, 1, 2, 3, 4, 5
+PING, GOAWAY, WINDOW_UPDATE, CONTINUATION = 6, 7, 8, 9
 END_STREAM, ACK, END_HEADERS, PADDED, PRIORITY = 0x1, 0x1, 0x4, 0x8, 0x20
 ENABLE_PUSH, MAX_CONCURRENT_STREAMS, INITIAL_WINDOW_SIZE, MAX_FRAME_SIZE = 2, 3, 4, 5
-REFUSED_STREAM, CANCEL = 7, 8
+MAX_HEADER_LIST_SIZE = 6
+NO_ERROR, PROTOCOL_ERROR, INTERNAL_ERROR, FLOW_CONTROL_ERROR, STREAM_CLOSED, FRAME_SIZE_ERROR = (
+    0,
+    1,
+    2,
+    3,
+    5,
+    6,
+)
+REFUSED_STREAM, CANCEL, COMPRESSION_ERROR, ENHANCE_YOUR_CALM = 7, 8, 9, 11
+"""Error codes (RFC 9113, section 7)."""
 
 PREFACE: Final = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
 WINDOW_INITIAL: Final = 65_535
@@ -28,7 +39,11 @@ class Frame(NamedTuple):
 
 
 class ProtocolError(Exception):
-    """The peer does not speak HTTP/2 as it should. One sentence."""
+    """The peer does not speak HTTP/2 as it should. One sentence, and the error code to close with."""
+
+    def __init__(self, sentence: str, code: int = PROTOCOL_ERROR) -> None:
+        super().__init__(sentence)
+        self.code = code
 
 
 def frame(kind: int, flags: int, stream: int, payload: bytes = b"") -> bytes:
@@ -75,7 +90,8 @@ class Reader:
             high, low, kind, flags, stream = _HEAD.unpack_from(kept, at)
             length = high << 8 | low
             if length > self._frame_bytes_max:
-                raise ProtocolError(f"a frame of {length} bytes; {self._frame_bytes_max} are allowed")
+                sentence = f"a frame of {length} bytes; {self._frame_bytes_max} are allowed"
+                raise ProtocolError(sentence, FRAME_SIZE_ERROR)
             if end - at - 9 < length:
                 break
             payload = kept[at + 9 : at + 9 + length]
@@ -98,7 +114,7 @@ def number(payload: bytes, at: int = 0) -> int:
         ProtocolError: the payload is too short.
     """
     if len(payload) < at + 4:
-        raise ProtocolError("a frame is shorter than its kind demands")
+        raise ProtocolError("a frame is shorter than its kind demands", FRAME_SIZE_ERROR)
     return int.from_bytes(payload[at : at + 4], "big") & WINDOW_MAX
 
 

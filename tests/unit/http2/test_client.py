@@ -12,10 +12,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from loadtest.client import conversation, frames
-from loadtest.client.conversation import Conversation, Finished, Unprocessed
+from http2 import frames
+from http2.client import Conversation, Finished, Unprocessed
+from http2.headers import encode
 
-BLOCK = conversation.encode(
+BLOCK = encode(
     [(":method", "POST"), (":scheme", "http"), (":path", "/p"), (":authority", "a"), ("te", "trailers")]
 )
 

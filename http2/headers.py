@@ -1,0 +1,59 @@
+"""Header blocks (HPACK, RFC 7541): the decompression is a library's, the memory of what was seen is ours."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from hpack import Decoder, Encoder, HPACKError, OversizedHeaderListError
+from hpack.struct import NeverIndexedHeaderTuple
+
+from http2 import frames
+
+Headers = dict[bytes, bytes]
+"""Of a name given twice the last one counts; gRPC asks for none twice that we read."""
+HEADER_BYTES_MAX: Final = 16 << 10
+"""Of one decompressed list, counted as RFC 9113 counts it (6.5.2): gRPC's own limit is 8 to 16 KiB."""
+KNOWN_MAX: Final = 256
+"""Blocks remembered per connection."""
+
+
+def encode(headers: list[tuple[str, str]]) -> bytes:
+    """A header block that leaves both sides' compression state alone: it can be sent any number of times."""
+    return Encoder().encode([NeverIndexedHeaderTuple(name, value) for name, value in headers])
+
+
+class HeaderReader:
+    """Decodes one direction's header blocks; a peer repeats itself, so whole blocks are remembered.
+
+    A block of one-byte references alone changes no state: its meaning lasts until another block does.
+    """
+
+    def __init__(self) -> None:
+        self._decoder = Decoder(HEADER_BYTES_MAX)
+        self._known: dict[bytes, Headers] = {}
+
+    def decode(self, block: bytes) -> Headers:
+        """The headers of a whole block; callers must not change them.
+
+        Raises:
+            frames.ProtocolError: it cannot be decoded, or decodes to more than HEADER_BYTES_MAX.
+        """
+        known = self._known.get(block)
+        if known is not None:
+            return known
+        try:
+            found = {bytes(name): bytes(value) for name, value in self._decoder.decode(block, raw=True)}
+        except OversizedHeaderListError:
+            raise frames.ProtocolError(
+                f"more than {HEADER_BYTES_MAX} bytes of headers", frames.ENHANCE_YOUR_CALM
+            ) from None
+        except HPACKError as error:
+            raise frames.ProtocolError(
+                f"a header block cannot be decoded: {error}", frames.COMPRESSION_ERROR
+            ) from error
+        if all(0x80 < byte < 0xFF for byte in block):
+            if len(self._known) < KNOWN_MAX:
+                self._known[block] = found
+        else:
+            self._known.clear()
+        return found
