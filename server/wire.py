@@ -40,13 +40,22 @@ def parse(data: bytes) -> pb.RankRequest:
     """Read the message.
 
     Raises:
-        Refused: MALFORMED_REQUEST, the bytes are no RankRequest; UNSUPPORTED_OPTION, it uses a field whose
-            feature is not built.
+        Refused: MALFORMED_REQUEST, the bytes are no RankRequest; UNSUPPORTED_OPTION, see `check_supported`.
     """
     try:
         message: pb.RankRequest = pb.RankRequest.FromString(data)
     except DecodeError:
         raise refuse(Reason.MALFORMED_REQUEST, "The message is not a podium.v1.RankRequest.") from None
+    check_supported(message)
+    return message
+
+
+def check_supported(message: pb.RankRequest) -> None:
+    """Refuse what would otherwise be silently ignored.
+
+    Raises:
+        Refused: UNSUPPORTED_OPTION, the message uses a field whose feature is not built.
+    """
     if (
         message.query
         or message.candidates.texts
@@ -55,7 +64,6 @@ def parse(data: bytes) -> pb.RankRequest:
         or message.traceparent
     ):
         raise _unsupported(message)
-    return message
 
 
 def _unsupported(message: pb.RankRequest) -> Refused:
