@@ -30,12 +30,13 @@ _HEAD: Final = struct.Struct(">HBBBI")
 
 
 class Frame(NamedTuple):
-    """One frame. Padding and priority are gone from `payload`."""
+    """One frame. Padding and priority are gone from `payload`; `size` is what flow control counts."""
 
     kind: int
     flags: int
     stream: int
     payload: bytes
+    size: int
 
 
 class ProtocolError(Exception):
@@ -71,6 +72,11 @@ def reset(stream: int, code: int) -> bytes:
     return frame(RST_STREAM, 0, stream, struct.pack(">I", code))
 
 
+def goaway(last_stream: int, code: int) -> bytes:
+    """Take no stream after this one; with a code other than NO_ERROR, the connection ends."""
+    return frame(GOAWAY, 0, 0, struct.pack(">II", last_stream, code))
+
+
 class Reader:
     """Cuts a byte stream into frames."""
 
@@ -98,7 +104,7 @@ class Reader:
             if flags & (PADDED | PRIORITY) and kind in (DATA, HEADERS):
                 payload = _bare(kind, flags, payload)
             at += 9 + length
-            yield Frame(kind, flags, stream & WINDOW_MAX, payload)
+            yield Frame(kind, flags, stream & WINDOW_MAX, payload, length)
         self._kept = kept[at:]
 
 

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Final
 
-from hpack import Decoder, Encoder, HPACKError, OversizedHeaderListError
-from hpack.struct import NeverIndexedHeaderTuple
+from hpack import Decoder, HPACKError, OversizedHeaderListError
 
 from http2 import frames
 
@@ -17,9 +17,26 @@ KNOWN_MAX: Final = 256
 """Blocks remembered per connection."""
 
 
-def encode(headers: list[tuple[str, str]]) -> bytes:
-    """A header block that leaves both sides' compression state alone: it can be sent any number of times."""
-    return Encoder().encode([NeverIndexedHeaderTuple(name, value) for name, value in headers])
+def literal(name: bytes, value: bytes) -> bytes:
+    """One header in a form that leaves both sides' compression state alone (RFC 7541, 6.2.3)."""
+    return b"\x10" + _length(len(name)) + name + _length(len(value)) + value
+
+
+def encode(headers: Iterable[tuple[str, str]]) -> bytes:
+    """A header block of literals: it can be sent any number of times, on any connection."""
+    return b"".join(literal(name.encode(), value.encode()) for name, value in headers)
+
+
+def _length(size: int) -> bytes:
+    """An integer with a 7-bit prefix (RFC 7541, 5.1)."""
+    if size < 0x7F:
+        return bytes((size,))
+    size -= 0x7F
+    out = [0x7F]
+    while size >= 0x80:
+        out.append(size & 0x7F | 0x80)
+        size >>= 7
+    return bytes((*out, size))
 
 
 class HeaderReader:

@@ -9,23 +9,25 @@ import signal
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import uvloop
 from prometheus_client import CollectorRegistry
 
+from http2.server import Limits as ConnectionLimits
 from server import logs, tuning
 from server.config import Config, ConfigError, load
 from server.core.scheduler import Limits as SchedulerLimits
 from server.core.scheduler import Scheduler
 from server.dispatcher import Dispatcher, clock_ns
+from server.door.health import Health
+from server.door.listener import Listener
+from server.door.methods import methods
 from server.engine.api import ProviderMissing
 from server.loader import Loader, find_versions
 from server.machine import intra_op_threads, usable_cores
 from server.metrics import Metrics
 from server.ops_http import OpsServer
 from server.ranking import Ranking
-from server.service import Health, RankerService, build_server
 
 LOOP_BEAT_S = 0.05
 EXIT_KILLED = 128 + signal.SIGTERM
@@ -134,10 +136,15 @@ class Server:
         registry = CollectorRegistry()
         registry.register(self._metrics)
         self._metrics.pull(self._dispatcher.snapshot, lambda: self._ranking.in_flight, self._versions)
-        server = build_server(RankerService(self._ranking), self._health, self._config.limits)
+        limits = self._config.limits
+        door = Listener(
+            methods(self._ranking, self._health, limits),
+            ConnectionLimits(limits.message_bytes_max, limits.connection_streams_max),
+            self._log,
+        )
         try:
-            port = server.add_insecure_port(f"{listen.host}:{listen.grpc_port}")
-        except RuntimeError as error:
+            port = await door.listen(listen.host, listen.grpc_port)
+        except OSError as error:
             address = f"{listen.host}:{listen.grpc_port}"
             raise StartError(f"listen.grpc_port: cannot listen on {address}; is it in use?") from error
         try:
@@ -146,8 +153,6 @@ class Server:
             address = f"{listen.host}:{listen.ops_port}"
             raise StartError(f"listen.ops_port: cannot listen on {address}: {error.strerror}") from error
         ops.start()
-        await self._health.loading()
-        await server.start()
         beat = asyncio.create_task(self._beat())
         await self._load()
         print(
@@ -155,7 +160,7 @@ class Server:
             flush=True,
         )
         await self._stopped.wait()
-        await self._drain(server)
+        await self._drain(door)
         beat.cancel()
         ops.close()
 
@@ -165,7 +170,7 @@ class Server:
         loaded = await asyncio.to_thread(loader.load, self._models)
         self._dispatcher.start(loaded.runtimes)
         self._ranking.catalog = loaded.catalog
-        await self._health.loaded(loaded.catalog)
+        self._health.loaded(loaded.catalog)
         tuning.freeze()
         self._metrics.watch_gc()
         engine = self._config.engine
@@ -181,24 +186,19 @@ class Server:
             **self._tuned,
         )
 
-    async def _drain(self, server: Any) -> None:
+    async def _drain(self, door: Listener) -> None:
         drain = self._config.drain
         self._log.info("draining", lame_duck_s=drain.lame_duck_s, in_flight=self._ranking.in_flight)
-        await self._health.draining()
+        self._health.draining()
+        self._ranking.draining = True
+        door.draining()
         # Balancers need time to see it; until then whoever still comes is answered.
         await asyncio.sleep(drain.lame_duck_s)
         self._ranking.closing = True
-        await server.stop(drain.finish_s_max)
-        await self._last_counted()
+        await door.leave(drain.finish_s_max)
         self._dispatcher.stop()
         # What came after the last scrape would otherwise never be known.
         self._log.info("stopped", requests=self._metrics.outcomes())
-
-    async def _last_counted(self) -> None:
-        """Give requests that the end of the drain cut off their turn to be counted."""
-        ends_ns = clock_ns() + round(LOOP_BEAT_S * 1e9)
-        while self._ranking.in_flight and clock_ns() < ends_ns:
-            await asyncio.sleep(0)
 
     def _watch_signals(self) -> None:
         loop = asyncio.get_running_loop()

@@ -72,6 +72,12 @@ class Limits(_Section, frozen=True, kw_only=True):
     string_bytes_max: Positive = 8 << 10
     request_id_bytes_max: Positive = 64
     in_flight_bytes_max: Positive = 256 << 20
+    connection_streams_max: Positive = 1024
+    """Calls open at once on one connection. A client queues what is beyond, where nobody sees it."""
+    stream_in_flight_max: Positive = 1024
+    """Requests of one RankStream that have no answer yet; what is beyond is refused STREAM_FULL."""
+    unread_bytes_max: Positive = 1 << 20
+    """Answers that one RankStream's client has not made room for; beyond, its requests are refused."""
 
 
 class Drain(_Section, frozen=True, kw_only=True):

@@ -1,9 +1,9 @@
-"""The shell that obeys the scheduler: clocks, threads, timers and futures live here and only here.
+"""The shell that obeys the scheduler: clocks, threads and timers live here and only here.
 
 An executor is a thread that pulls: when its run ends it reports, asks the scheduler for the next batch in the
 same critical section, and sleeps only when nothing waits. So a batch is formed at the last instant, from all
-that has arrived, and no executor ever waits for the event loop (docs/decisions.md, executors pull). Futures
-belong to the loop: `settle` is the one function that touches a waiter, and it runs there.
+that has arrived, and no executor ever waits for the event loop (docs/decisions.md, executors pull). Waiters
+are settled on the loop, and only there.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ import asyncio
 import contextlib
 import threading
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from queue import SimpleQueue
 from typing import Any
@@ -34,6 +34,10 @@ TIMER_S_MAX = 0.005
 """While anything waits, expiry is looked at this often: an expired request is answered within 6 ms."""
 
 
+Settle = Callable[[Scored | Refusal], None]
+"""Told a request's outcome, once, on the loop; it does not raise."""
+
+
 @dataclass(frozen=True, slots=True)
 class LaneRuntime:
     """What executors need to run a lane: the engine, and one packer per executor."""
@@ -46,7 +50,7 @@ class LaneRuntime:
 class _Waiter:
     ticket: Ticket
     payload: Payload
-    future: asyncio.Future[Scored]
+    settle: Settle
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,18 +105,20 @@ class Dispatcher:
             for slot in self._asleep:
                 slot.put(None)
 
-    async def submit(
-        self, lane: Lane, payload: Payload, arrival_ns: int, deadline_ns: int
-    ) -> tuple[Scored, int]:
-        """Score one request; return its scores and the instant it was admitted.
+    def submit(
+        self, lane: Lane, payload: Payload, arrival_ns: int, deadline_ns: int, settle: Settle
+    ) -> tuple[Ticket, int]:
+        """Have one request scored; `settle` is told the outcome later, never from within.
+
+        Returns:
+            The ticket, good for `cancel`, and the instant it was admitted.
 
         Raises:
-            Refused: not admitted, expired while waiting, or its run failed.
+            Refused: not admitted.
         """
-        assert self._loop is not None
         self._tickets += 1
         ticket = Ticket(self._tickets, lane, payload.rows, arrival_ns, deadline_ns)
-        waiter = _Waiter(ticket, payload, self._loop.create_future())
+        waiter = _Waiter(ticket, payload, settle)
         with self._lock:
             offered_ns = clock_ns()
             verdict = self._scheduler.offer(ticket, now_ns=offered_ns)
@@ -121,13 +127,13 @@ class Dispatcher:
         if isinstance(verdict, Rejected):
             raise Refused(_refusal(verdict))
         self._wake_soon()
-        try:
-            return await waiter.future, offered_ns
-        except asyncio.CancelledError:
-            with self._lock:
-                if self._scheduler.cancel(ticket):
-                    del self._waiters[ticket.id]
-            raise
+        return ticket, offered_ns
+
+    def cancel(self, ticket: Ticket) -> None:
+        """Take a request out, if it still waits; one that runs is settled all the same."""
+        with self._lock:
+            if self._scheduler.cancel(ticket):
+                del self._waiters[ticket.id]
 
     def snapshot(self) -> Snapshot:
         """Numbers for gauges; any thread may ask."""
@@ -156,7 +162,7 @@ class Dispatcher:
             gone = [self._waiters.pop(ticket.id) for ticket in self._scheduler.expire(now_ns=now_ns)]
             at_ns = self._scheduler.next_expiry_ns()
         for waiter in gone:
-            settle(waiter.future, _expired(waiter.ticket, now_ns))
+            waiter.settle(_expired(waiter.ticket, now_ns))
         self._timer = None
         if at_ns is not None:
             assert self._loop is not None
@@ -196,7 +202,7 @@ class Dispatcher:
 
     def _finished(self, result: _Result, ratio: float | None) -> None:
         for waiter, outcome in zip(result.waiters, result.outcomes, strict=True):
-            settle(waiter.future, outcome)
+            waiter.settle(outcome)
         dispatch, metrics = result.dispatch, self._metrics
         lane = dispatch.lane
         metrics.batch_rows.observe(dispatch.rows, lane.model)
@@ -207,17 +213,6 @@ class Dispatcher:
         if result.error is not None:
             cause = f"{result.error}" if isinstance(result.error, EngineError) else repr(result.error)
             self._log.error("run failed", model=lane.model, variant=lane.variant, error=cause)
-
-
-def settle(future: asyncio.Future[Scored], outcome: Scored | Refusal) -> bool:
-    """Give a waiter its outcome, on the loop. False if it has one or its caller has gone; never raises."""
-    if future.done():
-        return False
-    if isinstance(outcome, Refusal):
-        future.set_exception(Refused(outcome))
-    else:
-        future.set_result(outcome)
-    return True
 
 
 def _run(dispatch: Dispatch, runtime: LaneRuntime, waiters: Sequence[_Waiter]) -> _Result:

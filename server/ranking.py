@@ -1,19 +1,19 @@
 """One request from bytes to answer, whatever door it came through: decode, admit, run, encode, count.
 
-Rule: every request ends in exactly one `_count_*`; nothing here knows a gRPC status.
+Rule: every request ends in exactly one `_count_*` and one `settle`; nothing here knows a gRPC status. All of
+it runs on the event loop, and none of it waits: a request is a `Passage` between two calls, not a task.
 """
 
 from __future__ import annotations
 
-import asyncio
-from dataclasses import dataclass
+from collections.abc import Callable
 from typing import Any
 
 from podium.v1 import ranking_pb2 as pb
 from server import reply, wire
 from server.catalog import Catalog, ServedVersion
 from server.config import Limits
-from server.core.decisions import Lane
+from server.core.decisions import Lane, Ticket
 from server.dispatcher import Dispatcher, clock_ns
 from server.domain import Importance, RankingRequest, Scored
 from server.errors import RULES, Kind, Reason, Refusal, Refused
@@ -27,15 +27,55 @@ _NEVER_ADMITTED = frozenset({Reason.EXPIRED_ON_ARRIVAL, Reason.DEADLINE_TOO_SHOR
 """A deadline that no server could have met is the caller's: it counts neither for nor against the budget."""
 
 
-@dataclass(slots=True)
-class _Passage:
-    """What is known so far about a request on its way; labels for its ending."""
+Settle = Callable[[bytes | Refusal], None]
+"""Told once, on the loop: a serialised RankResponse, or why there is none. It does not raise."""
 
-    arrival_ns: int
-    model: str = UNKNOWN
-    version: str = ""
-    importance: Importance = Importance.DEFAULT
-    deadline_ns: int | None = None
+
+class Passage:
+    """One request on its way: what is known of it so far, and whom to tell its end."""
+
+    __slots__ = (
+        "arrival_ns",
+        "deadline_ns",
+        "decoded_ns",
+        "done",
+        "importance",
+        "lane",
+        "model",
+        "offered_ns",
+        "ranking",
+        "request",
+        "served",
+        "settle",
+        "size",
+        "ticket",
+        "version",
+    )
+
+    def __init__(self, ranking: Ranking, size: int, settle: Settle) -> None:
+        self.ranking = ranking
+        self.size = size
+        self.settle = settle
+        self.arrival_ns = clock_ns()
+        self.model = UNKNOWN
+        self.version = ""
+        self.importance = Importance.DEFAULT
+        self.deadline_ns = self.decoded_ns = self.offered_ns = 0
+        self.done = False
+        self.ticket: Ticket | None = None
+        self.request: RankingRequest
+        self.served: ServedVersion
+        self.lane: Lane
+
+    def scored(self, outcome: Scored | Refusal) -> None:
+        """The dispatcher's word: scores, or why there are none."""
+        if not self.done:
+            self.ranking.finish(self, outcome)
+
+    def cancel(self) -> None:
+        """The caller does not want it any more; it ends CALLER_CANCELLED, unless it has ended."""
+        if not self.done:
+            self.ranking.cancel(self)
 
 
 class Ranking:
@@ -43,7 +83,10 @@ class Ranking:
 
     def __init__(self, dispatcher: Dispatcher, metrics: Metrics, limits: Limits, log: Any) -> None:
         self.catalog: Catalog | None = None
+        self.draining = False
+        """The server will leave soon; it still answers."""
         self.closing = False
+        """It answers no more."""
         self._dispatcher = dispatcher
         self._metrics = metrics
         self._limits = limits
@@ -56,55 +99,88 @@ class Ranking:
         """Requests inside."""
         return self._in_flight
 
-    async def answer(self, data: bytes, remaining_s: float | None) -> pb.RankResponse:
-        """Rank one request.
+    def begin(self, data: bytes | memoryview, remaining_s: float | None, settle: Settle) -> Passage:
+        """Rank one request; `settle` is told its end, perhaps before this returns.
 
         Args:
             data: a serialised RankRequest.
             remaining_s: time the caller's deadline leaves; None when it set none.
-
-        Raises:
-            Refused: it will not be answered with scores; counted already.
         """
-        passage = _Passage(clock_ns())
-        self._in_flight += 1
-        self._in_flight_bytes += len(data)
+        passage = self._enter(len(data), settle)
         try:
-            return await self._answer(data, remaining_s, passage)
+            self._submit(passage, data, remaining_s)
         except Refused as error:
-            self._count_refusal(passage, error.refusal)
-            raise
-        except asyncio.CancelledError:
-            gone = Refusal(Reason.CALLER_CANCELLED, "The caller left.")
-            self._count_refusal(passage, gone)
-            raise
-        except Exception as error:  # the last line: whatever it was, it is one request's failure
-            self._log.exception("request failed", model=passage.model)
-            failed = Refusal(Reason.INTERNAL_ERROR, "The server failed; its log says why.")
-            self._count_refusal(passage, failed)
-            raise Refused(failed) from error
-        finally:
-            self._in_flight -= 1
-            self._in_flight_bytes -= len(data)
+            self._end_refused(passage, error.refusal)
+        except Exception:  # the last line: whatever it was, it is one request's failure
+            self._end_failed(passage)
+        return passage
 
-    async def _answer(self, data: bytes, remaining_s: float | None, passage: _Passage) -> pb.RankResponse:
+    def refuse(self, refusal: Refusal, settle: Settle) -> None:
+        """End a request that a door cannot let in, counted like every other."""
+        self._end_refused(self._enter(0, settle), refusal)
+
+    def finish(self, passage: Passage, outcome: Scored | Refusal) -> None:
+        """The dispatcher has an outcome for a request that has not ended."""
+        if isinstance(outcome, Refusal):
+            self._end_refused(passage, outcome)
+            return
+        try:
+            answer = self._encode(passage, outcome)
+        except Refused as error:
+            self._end_refused(passage, error.refusal)
+        except Exception:  # as in `begin`
+            self._end_failed(passage)
+        else:
+            self._leave(passage)
+            passage.settle(answer)
+
+    def cancel(self, passage: Passage) -> None:
+        """End a request that nobody waits for any more; a run that it is part of goes on without it."""
+        if passage.ticket is not None:
+            self._dispatcher.cancel(passage.ticket)
+        self._end_refused(passage, Refusal(Reason.CALLER_CANCELLED, "The caller left."))
+
+    def _enter(self, size: int, settle: Settle) -> Passage:
+        self._in_flight += 1
+        self._in_flight_bytes += size
+        return Passage(self, size, settle)
+
+    def _leave(self, passage: Passage) -> None:
+        passage.done = True
+        self._in_flight -= 1
+        self._in_flight_bytes -= passage.size
+
+    def _end_refused(self, passage: Passage, refusal: Refusal) -> None:
+        self._count_refusal(passage, refusal)
+        self._leave(passage)
+        passage.settle(refusal)
+
+    def _end_failed(self, passage: Passage) -> None:
+        self._log.exception("request failed", model=passage.model)
+        self._end_refused(passage, Refusal(Reason.INTERNAL_ERROR, "The server failed; its log says why."))
+
+    def _submit(self, passage: Passage, data: bytes | memoryview, remaining_s: float | None) -> None:
         self._check_open()
         message = wire.parse(data)
         served, lane = self._find(message, passage)
         request = served.decoder.decode(message)
-        decoded_ns = clock_ns()
+        passage.decoded_ns = clock_ns()
+        passage.served, passage.lane, passage.request = served, lane, request
         deadline_ns = _deadline_ns(request, served, remaining_s, passage)
-        if deadline_ns <= decoded_ns:
+        if deadline_ns <= passage.decoded_ns:
             raise wire.refuse(Reason.EXPIRED_ON_ARRIVAL, "The deadline had passed when the request was read.")
-        scored, offered_ns = await self._dispatcher.submit(
-            lane, request.payload, passage.arrival_ns, deadline_ns
+        passage.ticket, passage.offered_ns = self._dispatcher.submit(
+            lane, request.payload, passage.arrival_ns, deadline_ns, passage.scored
         )
+
+    def _encode(self, passage: Passage, scored: Scored) -> bytes:
+        """Scores to the answer's bytes."""
         split_ns = clock_ns()
-        stamps = scored.stamps
+        stamps, lane, served, request = scored.stamps, passage.lane, passage.served, passage.request
         scores = reply.combine(scored.heads, served.bundle.manifest.combine.weights)
         timings = reply.Timings(
-            decode_us=(decoded_ns - passage.arrival_ns) // 1000,
-            queue_us=(stamps.started_ns - offered_ns) // 1000,
+            decode_us=(passage.decoded_ns - passage.arrival_ns) // 1000,
+            queue_us=(stamps.started_ns - passage.offered_ns) // 1000,
             form_us=(stamps.formed_ns - stamps.started_ns) // 1000,
             run_us=(stamps.ran_ns - stamps.formed_ns) // 1000,
         )
@@ -113,8 +189,9 @@ class Ranking:
         done_ns = clock_ns()
         response.timings.split_us = (done_ns - split_ns) // 1000
         response.timings.total_us = (done_ns - passage.arrival_ns) // 1000
-        self._count_answer(passage, request, scored, response, done_ns)
-        return response
+        data: bytes = response.SerializeToString()
+        self._count_answer(passage, scored, response, done_ns)
+        return data
 
     def _check_open(self) -> None:
         if self.closing:
@@ -125,7 +202,7 @@ class Ranking:
             sentence = f"Requests in flight hold more than {self._limits.in_flight_bytes_max} bytes."
             raise Refused(Refusal(Reason.IN_FLIGHT_BYTES, sentence, "", 10))
 
-    def _find(self, message: pb.RankRequest, passage: _Passage) -> tuple[ServedVersion, Lane]:
+    def _find(self, message: pb.RankRequest, passage: Passage) -> tuple[ServedVersion, Lane]:
         if self.catalog is None:
             raise Refused(Refusal(Reason.MODEL_LOADING, "Models are loading.", "model", 500))
         served, lane = self.catalog.find(message.model, message.version, message.variant)
@@ -134,8 +211,7 @@ class Ranking:
 
     def _count_answer(
         self,
-        passage: _Passage,
-        request: RankingRequest,
+        passage: Passage,
         scored: Scored,
         response: pb.RankResponse,
         done_ns: int,
@@ -155,7 +231,6 @@ class Ranking:
         if response.coverage.invalid:
             metrics.candidates.add(model, "invalid", amount=response.coverage.invalid)
         metrics.budget_requests.add(model, importance)
-        assert passage.deadline_ns is not None
         slack_ns = passage.deadline_ns - done_ns
         if slack_ns >= 0:
             metrics.slack.observe(slack_ns / 1e9, model)
@@ -163,7 +238,7 @@ class Ranking:
             metrics.late.observe(-slack_ns / 1e9, model)
             metrics.budget_violations.add(model, importance, "late")
 
-    def _count_refusal(self, passage: _Passage, refusal: Refusal) -> None:
+    def _count_refusal(self, passage: Passage, refusal: Refusal) -> None:
         metrics, kind = self._metrics, RULES[refusal.reason].kind
         metrics.requests.add(passage.model, passage.version, kind.value)
         metrics.refusals.add(passage.model, kind.value, refusal.reason.value)
@@ -175,7 +250,7 @@ class Ranking:
 
 
 def _deadline_ns(
-    request: RankingRequest, served: ServedVersion, remaining_s: float | None, passage: _Passage
+    request: RankingRequest, served: ServedVersion, remaining_s: float | None, passage: Passage
 ) -> int:
     """min(the RPC's deadline, arrival + timeout_us, arrival + budget of the importance class)."""
     limit_ns = served.budget_ns[request.importance]

@@ -36,7 +36,7 @@ def refuse(reason: Reason, message: str, field: str = "") -> Refused:
     return Refused(Refusal(reason, message, field))
 
 
-def parse(data: bytes) -> pb.RankRequest:
+def parse(data: bytes | memoryview) -> pb.RankRequest:
     """Read the message.
 
     Raises:

@@ -29,7 +29,7 @@ MAY_IMPORT_LAZILY = {"podium.cli": {"server", "export", "loadtest"}}
 SERVER_LAYERS = (
     {"__main__"},
     {"app"},
-    {"service", "ops_http"},
+    {"door", "ops_http"},
     {"ranking", "loader"},
     {"dispatcher", "catalog"},
     {"wire", "reply"},
@@ -54,7 +54,7 @@ CORE_MAY_IMPORT = {
 
 HOMES: dict[str, set[str]] = {
     "onnxruntime": {"server.engine.ort"},
-    "grpc": {"server.service"},
+    "grpc": set(),
     "prometheus_client": {"server.metrics", "server.ops_http", "server.app"},
     "structlog": {"server.logs"},
     "uvloop": {"server.app"},
@@ -112,7 +112,7 @@ def test_every_server_module_has_a_layer() -> None:
 
 
 def test_the_server_imports_downwards() -> None:
-    """`app -> service, ops_http -> ranking, loader -> dispatcher, catalog -> wire -> engine -> core`."""
+    """`app -> door, ops_http -> ranking, loader -> dispatcher, catalog -> wire -> engine -> core`."""
     wrong = [
         str(found)
         for found in imports_of("server")

@@ -1,0 +1,240 @@
+"""One TCP connection: carries bytes between its socket, its HTTP/2 and its calls."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Mapping
+from typing import Any, Final, Protocol, cast
+
+from http2.frames import ProtocolError
+from http2.headers import Headers, encode
+from http2.messages import CompressedError, MessageError, TooLongError
+from http2.server import Connection, Event, HalfClosed, Limits, Message, Opened, Reset
+from server.door import call
+from server.door.call import Call, Handler, Method
+from server.door.timeout import seconds
+from server.errors import Code
+
+UNREAD_BYTES_MAX: Final = 1 << 20
+"""Answers that wait in our own socket; beyond them nothing more is read from a peer that does not read."""
+_NOT_GRPC: Final = encode([(":status", "415")])
+"""Nobody who speaks gRPC sends another content type (PROTOCOL-HTTP2.md, Requests)."""
+_TIMEOUTS_MAX: Final = 1024
+
+
+class Owner(Protocol):
+    """Who keeps the links."""
+
+    def opened(self, link: Link) -> None:
+        """A connection stands."""
+
+    def closed(self, link: Link) -> None:
+        """It is gone."""
+
+
+class Link(asyncio.Protocol):
+    """A connection's socket and calls; implements `call.Wire`."""
+
+    def __init__(self, owner: Owner, methods: Mapping[bytes, Method], limits: Limits, log: Any) -> None:
+        self._owner = owner
+        self._methods = methods
+        self._log = log
+        self._connection = Connection(limits)
+        self._handlers: dict[int, Handler] = {}
+        self._timeouts: dict[bytes, float | None] = {}
+        self._transport: asyncio.Transport | None = None
+        self._later: Callable[[Callable[[], None]], object] = _never
+        self._receiving = False
+        self._flush_due = False
+        self._leaving = False
+        self.heard = True
+        """Something came since the owner last looked, or the peer is kept waiting by us."""
+
+    # --- for the owner ---
+
+    @property
+    def busy(self) -> bool:
+        """Some call is not over, or an answer is still on its way out."""
+        unread = self._transport is not None and self._transport.get_write_buffer_size() > 0
+        return unread or bool(self._connection.streams)
+
+    def draining(self) -> None:
+        """Tell every call that the server is about to leave."""
+        for handler in list(self._handlers.values()):
+            handler.draining()
+
+    def leave(self) -> None:
+        """Take no new calls, and hang up when the last one is over."""
+        self._leaving = True
+        self._connection.leave()
+        for handler in list(self._handlers.values()):
+            handler.leaving()
+        self._flush()
+
+    def ping(self) -> None:
+        """Make the peer say something."""
+        self.heard = False
+        self._connection.ping()
+        self._flush()
+
+    def hang_up(self) -> None:
+        """At once, whatever waits."""
+        if self._transport is not None:
+            self._transport.abort()
+
+    # --- for the calls ---
+
+    def answer(self, stream: int, message: bytes) -> None:
+        """See `call.Wire`."""
+        self._handlers.pop(stream, None)
+        self._connection.answer(stream, call.HEAD, message, call.OK)
+        self._flush_soon()
+
+    def send(self, stream: int, message: bytes, *, first: bool) -> None:
+        """See `call.Wire`."""
+        if first:
+            self._connection.begin(stream, call.HEAD)
+        self._connection.send(stream, message)
+        self._flush_soon()
+
+    def end(self, stream: int, trailers: bytes, *, at_once: bool) -> None:
+        """See `call.Wire`."""
+        self._handlers.pop(stream, None)
+        if at_once:
+            self._connection.drop(stream)
+        self._connection.end(stream, trailers)
+        self._flush_soon()
+
+    def unsent_bytes(self, stream: int) -> int:
+        """See `call.Wire`."""
+        return self._connection.unsent_bytes(stream)
+
+    # --- for the event loop ---
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """The socket stands."""
+        # uvloop's transports do not inherit from asyncio's.
+        self._transport = cast(asyncio.Transport, transport)
+        self._transport.set_write_buffer_limits(high=UNREAD_BYTES_MAX)
+        self._later = asyncio.get_running_loop().call_soon
+        self._owner.opened(self)
+        self._flush()
+
+    def data_received(self, data: bytes) -> None:
+        """Bytes came: all that is in them is begun before anything is said."""
+        self.heard = True
+        self._receiving = True
+        try:
+            for event in self._connection.receive(data):
+                self._on(event)
+        except ProtocolError as error:
+            self._log.warning("connection broken off", cause=str(error))
+            self._connection.break_off(error)
+            self._flush()
+            if self._transport is not None:
+                self._transport.close()
+            return
+        finally:
+            self._receiving = False
+        self._flush()
+
+    def eof_received(self) -> bool:
+        """The peer will say no more, so it can open no window and cancel nothing: hang up."""
+        return False
+
+    def pause_writing(self) -> None:
+        """The peer does not read: let TCP hold it back."""
+        if self._transport is not None:
+            self._transport.pause_reading()
+
+    def resume_writing(self) -> None:
+        """It reads again."""
+        self.heard = True
+        if self._transport is not None and not self._transport.is_closing():
+            self._transport.resume_reading()
+
+    def connection_lost(self, error: Exception | None) -> None:
+        """The socket is gone, and with it whoever waits."""
+        self._transport = None
+        handlers, self._handlers = self._handlers, {}
+        for handler in handlers.values():
+            handler.gone()
+        self._owner.closed(self)
+
+    # --- events ---
+
+    def _on(self, event: Event) -> None:
+        if isinstance(event, Message):
+            handler = self._handlers.get(event.stream)
+            if handler is not None:
+                handler.message(event.data)
+                if event.last:
+                    handler.half_closed()
+        elif isinstance(event, Opened):
+            self._on_opened(event.stream, event.headers)
+        elif isinstance(event, HalfClosed):
+            handler = self._handlers.get(event.stream)
+            if handler is not None:
+                handler.half_closed()
+        elif isinstance(event, Reset):
+            handler = self._handlers.pop(event.stream, None)
+            if handler is not None:
+                handler.gone()
+        else:
+            self._on_malformed(event.stream, event.error)
+
+    def _on_opened(self, stream: int, headers: Headers) -> None:
+        if not headers.get(b"content-type", b"").startswith(b"application/grpc"):
+            self._connection.end(stream, _NOT_GRPC)
+            return
+        begun = Call(self, stream)
+        method = self._methods.get(headers.get(b":path", b""))
+        if method is None:
+            begun.fail(Code.UNIMPLEMENTED, "This server has no such method.")
+            return
+        try:
+            remaining_s = self._seconds(headers.get(b"grpc-timeout"))
+        except ValueError:
+            begun.fail(Code.INTERNAL, "grpc-timeout is at most eight digits and a unit.")
+            return
+        self._handlers[stream] = method(begun, remaining_s)
+
+    def _on_malformed(self, stream: int, error: MessageError) -> None:
+        handler = self._handlers.pop(stream, None)
+        if handler is None:
+            return
+        handler.gone()
+        codes = {TooLongError: Code.RESOURCE_EXHAUSTED, CompressedError: Code.UNIMPLEMENTED}
+        Call(self, stream).fail(codes.get(type(error), Code.INTERNAL), str(error))
+
+    def _seconds(self, timeout: bytes | None) -> float | None:
+        if timeout is None:
+            return None
+        found = self._timeouts.get(timeout)
+        if found is None:
+            found = seconds(timeout)
+            if len(self._timeouts) < _TIMEOUTS_MAX:
+                self._timeouts[timeout] = found
+        return found
+
+    # --- writing ---
+
+    def _flush_soon(self) -> None:
+        """Once for all that is said in this turn of the loop: a run answers many at once."""
+        if not self._receiving and not self._flush_due:
+            self._flush_due = True
+            self._later(self._flush)
+
+    def _flush(self) -> None:
+        self._flush_due = False
+        data = self._connection.take()
+        if self._transport is None:
+            return
+        if data:
+            self._transport.write(data)
+        if self._leaving and self._connection.idle:
+            self._transport.close()
+
+
+def _never(_: object) -> None:
+    """Before the socket stands there is nobody to say anything to."""
