@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from http2 import frames
-from http2.client import Conversation, Finished, Unprocessed
+from http2.client import STREAM_WINDOW, Conversation, Finished, Received, Unprocessed
 from http2.headers import encode
 
 BLOCK = encode(
@@ -82,6 +82,16 @@ def opened(server: Server) -> Conversation:
     return client
 
 
+def exchange(client: Conversation, server: Server, to_server: bytes) -> None:
+    """Carry bytes to and fro until neither side has any."""
+    for _ in range(10_000):
+        back = server.receive(to_server)
+        _, to_server = client.receive(back)
+        if not to_server and not back:
+            return
+    raise AssertionError("they never come to an end")
+
+
 def test_a_call_reaches_the_server_and_its_answer_comes_back() -> None:
     """Headers, message and trailers, byte for byte."""
     server = Server()
@@ -110,11 +120,7 @@ def test_messages_of_any_size_pass_any_window(sizes: list[int], window: int) -> 
     server = Server(windows=window)
     client = opened(server)
     to_server = b"".join(client.call(at, BLOCK, bytes([at]) * size) for at, size in enumerate(sizes))
-    for _ in range(10_000):
-        back = server.receive(to_server)
-        _, to_server = client.receive(back)
-        if not to_server and not back:
-            break
+    exchange(client, server, to_server)
     assert sorted(server.whole) == [2 * at + 1 for at in range(len(sizes))]
     assert [bytes([at]) * size for at, size in enumerate(sizes)] == [
         bytes(server.asked[2 * at + 1]) for at in range(len(sizes))
@@ -220,6 +226,134 @@ def test_after_a_goaway_what_was_not_looked_at_can_go_elsewhere() -> None:
     assert (True, ["a"]) == (client.closing, client.tokens)
     events, _ = client.receive(server.answer(1, b"x"))
     assert ["a"] == [event.token for event in events if isinstance(event, Finished)]
+
+
+# --- open calls ---
+
+
+@settings(deadline=None, max_examples=20)
+@given(
+    st.lists(st.integers(1, 40_000), min_size=1, max_size=8),
+    st.integers(1_000, 100_000),
+    st.integers(0, 8),
+)
+def test_messages_of_an_open_call_pass_any_window_in_order(sizes: list[int], window: int, at: int) -> None:
+    """Several messages on one stream, ended after the last one wherever the caller says so."""
+    server = Server(windows=window)
+    client = opened(server)
+    to_server = client.open("s", BLOCK)
+    for number, size in enumerate(sizes):
+        to_server += client.send("s", bytes([number]) * 3, bytes([number + 100]) * size)
+        if number == at:
+            _, more = client.receive(server.receive(to_server))
+            to_server = more
+    to_server += client.finish("s")
+    assert b"" == client.finish("s")
+    exchange(client, server, to_server)
+    assert [1] == server.whole
+    assert b"".join(
+        bytes([number]) * 3 + bytes([number + 100]) * size for number, size in enumerate(sizes)
+    ) == bytes(server.asked[1])
+
+
+def test_both_sides_of_an_open_call_speak_in_turn() -> None:
+    """What comes is told at once; our side ends first, the server's with trailers."""
+    server = Server()
+    client = opened(server)
+    server.receive(client.open("s", BLOCK))
+    server.talk.send_headers(1, [(":status", "200")])
+    assert ([], b"") == client.receive(server.talk.data_to_send())
+    for word in (b"one", b"two"):
+        client.receive(server.receive(client.send("s", b"ask ", word)))
+        server.talk.send_data(1, word)
+        assert ([Received("s", word)], b"") == client.receive(server.talk.data_to_send())
+    assert [] == server.whole
+    server.receive(client.finish("s"))
+    assert [1] == server.whole
+    server.talk.send_headers(1, [("grpc-status", "0")], end_stream=True)
+    events, out = client.receive(server.talk.data_to_send())
+    assert [Finished("s", {b":status": b"200"}, {b"grpc-status": b"0"}, b"", None)] == events
+    assert b"" == out
+    assert b"ask oneask two" == bytes(server.asked[1])
+
+
+def test_a_long_open_call_keeps_its_window_open() -> None:
+    """More comes over one stream than its first window holds: the server may go on."""
+    server = Server()
+    client = opened(server)
+    server.receive(client.open("s", BLOCK))
+    server.talk.send_headers(1, [(":status", "200")])
+    part = bytes(16_000)
+    sent = told = 0
+    while sent < 2 * STREAM_WINDOW:
+        for _ in range(100):
+            server.talk.send_data(1, part)
+            sent += len(part)
+        events, out = client.receive(server.talk.data_to_send())
+        told += sum(len(event.data) for event in events if isinstance(event, Received))
+        server.receive(out)
+    assert sent == told
+
+
+def test_an_open_call_that_the_server_ends_is_given_up() -> None:
+    """Trailers while our side still speaks: the server is told that no more is coming."""
+    server = Server()
+    client = opened(server)
+    server.receive(client.open("s", BLOCK))
+    events, out = client.receive(server.answer(1, b"", "14"))
+    assert [b"14"] == [event.trailers[b"grpc-status"] for event in events if isinstance(event, Finished)]
+    assert frames.reset(1, frames.CANCEL) == out
+    with pytest.raises(KeyError):
+        client.send("s", b"more")
+
+
+def test_nothing_follows_the_last_message() -> None:
+    """A caller's fault is its own error, not the server's."""
+    client = opened(Server())
+    client.open("s", BLOCK)
+    client.finish("s")
+    with pytest.raises(ValueError, match="after the last one"):
+        client.send("s", b"more")
+
+
+def test_a_message_that_is_held_back_can_be_withdrawn() -> None:
+    """Whole or not at all: what has begun goes on, what has not is never sent."""
+    server = Server(windows=10)
+    client = opened(server)
+    out = client.open("s", BLOCK)
+    for lead in (b"a", b"b", b"c"):
+        out += client.send("s", lead, lead * 19)
+    assert not client.withdraw("s", b"a")
+    assert client.withdraw("s", b"b")
+    assert not client.withdraw("s", b"b")
+    assert not client.withdraw("unknown", b"c")
+    out += client.finish("s")
+    exchange(client, server, out)
+    assert (b"a" * 20 + b"c" * 20, [1]) == (bytes(server.asked[1]), server.whole)
+
+
+def test_an_open_call_waits_for_a_free_stream_with_all_it_has_to_say() -> None:
+    """At the server's limit the messages are kept, and go with the stream."""
+    server = Server(streams=1)
+    client = opened(server)
+    server.receive(client.call("a", BLOCK, b"q"))
+    assert b"" == client.open("s", BLOCK) + client.send("s", b"1", b"2") + client.finish("s")
+    _, out = client.receive(server.answer(1, b"x"))
+    server.receive(out)
+    assert ([1, 3], b"12") == (server.whole, bytes(server.asked[3]))
+
+
+def test_an_open_call_given_up_is_reset() -> None:
+    """With what flow control holds back; other calls go on."""
+    server = Server(windows=10)
+    client = opened(server)
+    server.receive(client.open("s", BLOCK) + client.send("s", b"a" * 50), acknowledge=False)
+    server.receive(client.cancel("s"))
+    server.receive(client.call("b", BLOCK, b"q"))
+    assert ([1], [3], []) == (server.resets, server.whole, client.receive(server.answer(3, b"x"))[0][1:])
+
+
+# --- the connection ---
 
 
 def test_pings_are_answered() -> None:
