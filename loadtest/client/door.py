@@ -1,4 +1,4 @@
-"""How one request reaches a server and how its end is told: the seam for other protocols and for streams.
+"""How one request reaches a server and how its end is told: the seam for protocols, ours and others.
 
 A door turns whatever its protocol says into an answer's bytes or an `Ended`, and says when.
 """
@@ -12,13 +12,19 @@ from dataclasses import dataclass
 from typing import Final, Protocol
 
 import grpc
+from google.protobuf.message import DecodeError
+from google.rpc import status_pb2
 
 from loadtest.records import FAILED, KINDS, TIMEOUT
 from podium.v1 import ranking_pb2 as pb
 from protos import refusal
 
-RANK: Final = f"/{pb.DESCRIPTOR.services_by_name['Ranker'].full_name}/Rank"
+_RANKER: Final = pb.DESCRIPTOR.services_by_name["Ranker"].full_name
+RANK: Final = f"/{_RANKER}/Rank"
+RANK_STREAM: Final = f"/{_RANKER}/RankStream"
 CONNECT_S_MAX: Final = 5.0
+SWEEP_S: Final = 0.02
+"""How often deadlines are looked at: they are seconds away, and what timed out is infinitely late anyway."""
 MESSAGE_BYTES_MAX: Final = 64 << 20
 NAMES: Final = {code.value[0]: code.name for code in grpc.StatusCode}
 """gRPC's status codes by number."""
@@ -38,6 +44,10 @@ class Ended:
     reason: str
     code: int
 
+
+GONE: Final = Ended(FAILED, "UNAVAILABLE", 14)
+LATE: Final = Ended(TIMEOUT, "DEADLINE_EXCEEDED", 4)
+UNREADABLE_FRAME: Final = Ended(FAILED, "UNREADABLE_FRAME", 13)
 
 Settle = Callable[[int, int, bytes | Ended], None]
 """Told, once per request: its number, the monotonic instant in ns, the answer or how it ended."""
@@ -77,3 +87,12 @@ def ended(code: int, trailers: Iterable[tuple[str, str | bytes]]) -> Ended:
     # Without Podium's own word a no is not a refusal: it is the network, or a server that fell over.
     unsigned = TIMEOUT if name == "DEADLINE_EXCEEDED" else FAILED
     return Ended(details.kind if details.kind in KINDS else unsigned, details.reason or name, code)
+
+
+def refused(status: bytes) -> Ended:
+    """What a stream's in-band google.rpc.Status means: the same as in a unary call's trailers."""
+    try:
+        code = status_pb2.Status.FromString(status).code
+    except DecodeError:
+        return UNREADABLE_FRAME
+    return ended(code, ((refusal.DETAILS_KEY, status),))

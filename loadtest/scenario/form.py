@@ -20,7 +20,7 @@ NotNegative = Annotated[float, Meta(ge=0)]
 Share = Annotated[float, Meta(gt=0, lt=1)]
 
 
-Transport = Literal["http2", "grpcio"]
+Transport = Literal["http2", "grpcio", "stream"]
 
 
 class Target(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -28,12 +28,11 @@ class Target(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
 
     Attributes:
         kind: "rank" = a server of podium.v1.Ranker; "null" = our own server that does nothing, started for
-        the
-            run, to see what the client itself costs.
+            the run, to see what the client itself costs.
         address: host:port; "" = must be given with --target (or kind = "null").
-        transport: "http2" = our own client, which takes little time between the plan and the socket;
-        "grpcio" =
-            grpcio's, for a second opinion.
+        transport: "http2" = `Rank` by our own client, which takes little time between the plan and the
+            socket; "stream" = `RankStream` by the same client, one stream per connection; "grpcio" = `Rank`
+            by grpcio's client, for a second opinion.
         connections: TCP connections per client process.
         metrics_url: of the server's Prometheus page; "" = not scraped.
     """

@@ -1,4 +1,4 @@
-"""Both doors tell the same story of every kind of ending, from a real server."""
+"""All doors tell the same story of every kind of ending, from a real server."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from podium.v1 import ranking_pb2 as pb
 from tests.bundles.tiny import TINY
 from tests.e2e.running import RunningServer, Start
 
-TRANSPORTS: tuple[Transport, ...] = ("http2", "grpcio")
+TRANSPORTS: tuple[Transport, ...] = ("http2", "grpcio", "stream")
 GOOD = TINY.message(TINY.example(12, seed=1))
 
 
@@ -115,7 +115,8 @@ def test_a_server_that_dies_fails_what_it_owed(start: Start, tmp_path: Path, tra
     server.wait()
 
 
-def test_our_door_connects_again(start: Start, tmp_path: Path) -> None:
+@pytest.mark.parametrize("transport", ["http2", "stream"])
+def test_our_doors_connect_again(start: Start, tmp_path: Path, transport: Transport) -> None:
     """A server that comes back on its port is found again, without a new door."""
     TINY.write(tmp_path / "models")
     first = start(tmp_path / "models", "--engine", "fake")
@@ -123,7 +124,7 @@ def test_our_door_connects_again(start: Start, tmp_path: Path) -> None:
     message = GOOD.SerializeToString()
 
     async def run() -> list[bytes | Ended]:
-        door = make("http2", first.target, 2)
+        door = make(transport, first.target, 2)
         await door.open()
         try:
             said = [await answer(door, message, 5.0)]
@@ -146,7 +147,7 @@ def test_our_door_connects_again(start: Start, tmp_path: Path) -> None:
 
 
 def test_nobody_there_is_said_in_a_sentence() -> None:
-    """By both doors, with the address."""
+    """By every door, with the address."""
     for transport in TRANSPORTS:
         for address in ("127.0.0.1:1", "nonsense"):
 
