@@ -162,11 +162,14 @@ class Conversation:
     def send(self, token: object, lead: bytes, message: bytes = b"") -> bytes:
         """Send a message, in two parts as in `call`, over an open call; what is to be sent now.
 
+        Nothing is sent over a call that is over: its end is told, or was among the last events.
+
         Raises:
-            KeyError: the call is over.
             ValueError: `finish` was said.
         """
-        call = self._tokens[token]
+        call = self._tokens.get(token)
+        if call is None:
+            return b""
         if call.finished:
             raise ValueError("a message after the last one")
         self._send(call, lead, message)
@@ -222,7 +225,7 @@ class Conversation:
             elif one.kind == frames.WINDOW_UPDATE:
                 self._on_window(one)
             elif one.kind == frames.PING and not one.flags & frames.ACK:
-                self._out.append(frames.frame(frames.PING, frames.ACK, 0, one.payload))
+                self._out.append(frames.frame(frames.PING, frames.ACK, 0, bytes(one.payload)))
             elif one.kind == frames.RST_STREAM:
                 self._end(one.stream, {}, frames.number(one.payload))
             elif one.kind == frames.GOAWAY:
@@ -319,7 +322,7 @@ class Conversation:
             if one.kind != frames.CONTINUATION or one.stream != self._part.stream:
                 raise frames.ProtocolError("a header block was interrupted")
             flags = self._part.flags | one.flags & frames.END_HEADERS
-            payload = self._part.payload + one.payload
+            payload = bytes(self._part.payload) + bytes(one.payload)
             one = Frame(frames.HEADERS, flags, one.stream, payload, len(payload))
         elif one.kind == frames.CONTINUATION:
             raise frames.ProtocolError("a header block goes on that never began")
@@ -327,7 +330,7 @@ class Conversation:
             self._part = one
             return
         self._part = None
-        found = self._headers.decode(one.payload)
+        found = self._headers.decode(bytes(one.payload))
         call = self._calls.get(one.stream)
         if call is None:
             return  # given up meanwhile
@@ -345,13 +348,13 @@ class Conversation:
         if call is None:
             return
         if call.told:
-            self._events.append(Received(call.token, one.payload))
+            self._events.append(Received(call.token, bytes(one.payload)))
             call.received += one.size
             if call.received > _STREAM_REPLENISH and not one.flags & frames.END_STREAM:
                 self._out.append(frames.window_update(one.stream, call.received))
                 call.received = 0
         else:
-            call.data.append(one.payload)
+            call.data.append(bytes(one.payload))
         if one.flags & frames.END_STREAM:  # without trailers: no gRPC server does that
             self._end(one.stream, {}, None)
 

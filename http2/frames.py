@@ -26,6 +26,9 @@ PREFACE: Final = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
 WINDOW_INITIAL: Final = 65_535
 WINDOW_MAX: Final = (1 << 31) - 1
 FRAME_INITIAL: Final = 16_384
+HEAD_BYTES: Final = 9
+CONTROL_BYTES_MAX: Final = 32 << 10
+"""Longest frame that is not DATA. Such a frame is kept until it is whole; none that we know needs as much."""
 _HEAD: Final = struct.Struct(">HBBBI")
 
 
@@ -35,7 +38,7 @@ class Frame(NamedTuple):
     kind: int
     flags: int
     stream: int
-    payload: bytes
+    payload: bytes | memoryview
     size: int
 
 
@@ -78,42 +81,65 @@ def goaway(last_stream: int, code: int) -> bytes:
 
 
 class Reader:
-    """Cuts a byte stream into frames."""
+    """Cuts a byte stream into frames.
 
-    def __init__(self, frame_bytes_max: int) -> None:
+    DATA that is not padded is handed on as it comes, in pieces that are frames themselves: to HTTP/2 one long
+    frame and several short ones are the same, and a long message is not copied to be waited for.
+    """
+
+    def __init__(self, data_bytes_max: int) -> None:
         self._kept = b""
-        self._frame_bytes_max = frame_bytes_max
+        self._data_bytes_max = data_bytes_max
+        self._piece = Frame(DATA, 0, 0, b"", 0)
+        self._left = 0
+        """Bytes still to come of the DATA frame that `_piece` began."""
 
-    def feed(self, data: bytes) -> Iterator[Frame]:
-        """Every frame that is complete by now.
+    def feed(self, data: bytes | memoryview) -> Iterator[Frame]:
+        """Every frame, or piece of one, that is there by now. Payloads are slices of `data`.
 
         Raises:
             ProtocolError: a frame is longer than allowed.
         """
-        kept = self._kept + data if self._kept else data
-        at, end = 0, len(kept)
-        while end - at >= 9:
-            high, low, kind, flags, stream = _HEAD.unpack_from(kept, at)
-            length = high << 8 | low
-            if length > self._frame_bytes_max:
-                sentence = f"a frame of {length} bytes; {self._frame_bytes_max} are allowed"
-                raise ProtocolError(sentence, FRAME_SIZE_ERROR)
-            if end - at - 9 < length:
+        if self._kept:
+            data = b"".join((self._kept, data))
+            self._kept = b""
+        at, end = 0, len(data)
+        if self._left:
+            at = min(self._left, end)
+            yield self._next_piece(data[:at])
+        while end - at >= HEAD_BYTES:
+            high, low, kind, flags, stream = _HEAD.unpack_from(data, at)
+            length, stream = high << 8 | low, stream & WINDOW_MAX
+            if length > (self._data_bytes_max if kind == DATA else CONTROL_BYTES_MAX):
+                raise ProtocolError(f"a frame of {length} bytes", FRAME_SIZE_ERROR)
+            begin, at = at + HEAD_BYTES, at + HEAD_BYTES + length
+            if at > end:
+                if kind == DATA and not flags & PADDED:
+                    self._piece, self._left = Frame(kind, flags, stream, b"", 0), length
+                    if begin < end:
+                        yield self._next_piece(data[begin:end])
+                    return
+                at = begin - HEAD_BYTES
                 break
-            payload = kept[at + 9 : at + 9 + length]
+            payload = data[begin:at]
             if flags & (PADDED | PRIORITY) and kind in (DATA, HEADERS):
                 payload = _bare(kind, flags, payload)
-            at += 9 + length
-            yield Frame(kind, flags, stream & WINDOW_MAX, payload, length)
-        self._kept = kept[at:]
+            yield Frame(kind, flags, stream, payload, length)
+        self._kept = bytes(data[at:])
+
+    def _next_piece(self, payload: bytes | memoryview) -> Frame:
+        size = len(payload)
+        self._left -= size
+        flags = 0 if self._left else self._piece.flags
+        return Frame(DATA, flags, self._piece.stream, payload, size)
 
 
-def pairs(payload: bytes) -> Iterator[tuple[int, int]]:
+def pairs(payload: bytes | memoryview) -> Iterator[tuple[int, int]]:
     """The settings in a SETTINGS payload."""
     return struct.iter_unpack(">HI", payload[: len(payload) // 6 * 6])
 
 
-def number(payload: bytes, at: int = 0) -> int:
+def number(payload: bytes | memoryview, at: int = 0) -> int:
     """A 31-bit number.
 
     Raises:
@@ -124,7 +150,7 @@ def number(payload: bytes, at: int = 0) -> int:
     return int.from_bytes(payload[at : at + 4], "big") & WINDOW_MAX
 
 
-def _bare(kind: int, flags: int, payload: bytes) -> bytes:
+def _bare(kind: int, flags: int, payload: bytes | memoryview) -> bytes | memoryview:
     padding = 0
     if flags & PADDED:
         if not payload:

@@ -14,7 +14,8 @@ Headers = dict[bytes, bytes]
 HEADER_BYTES_MAX: Final = 16 << 10
 """Of one decompressed list, counted as RFC 9113 counts it (6.5.2): gRPC's own limit is 8 to 16 KiB."""
 KNOWN_MAX: Final = 256
-"""Blocks remembered per connection."""
+KNOWN_BYTES_MAX: Final = 512
+"""How many blocks are remembered per connection, and how long they may be."""
 
 
 def literal(name: bytes, value: bytes) -> bytes:
@@ -42,7 +43,7 @@ def _length(size: int) -> bytes:
 class HeaderReader:
     """Decodes one direction's header blocks; a peer repeats itself, so whole blocks are remembered.
 
-    A block of one-byte references alone changes no state: its meaning lasts until another block does.
+    The meaning of a block lasts until the table changes that blocks refer to (RFC 7541, 2.3.2).
     """
 
     def __init__(self) -> None:
@@ -58,19 +59,23 @@ class HeaderReader:
         known = self._known.get(block)
         if known is not None:
             return known
+        newest, size = self._table()
         try:
             found = {bytes(name): bytes(value) for name, value in self._decoder.decode(block, raw=True)}
         except OversizedHeaderListError:
-            raise frames.ProtocolError(
-                f"more than {HEADER_BYTES_MAX} bytes of headers", frames.ENHANCE_YOUR_CALM
-            ) from None
+            sentence = f"more than {HEADER_BYTES_MAX} bytes of headers"
+            raise frames.ProtocolError(sentence, frames.ENHANCE_YOUR_CALM) from None
         except HPACKError as error:
-            raise frames.ProtocolError(
-                f"a header block cannot be decoded: {error}", frames.COMPRESSION_ERROR
-            ) from error
-        if all(0x80 < byte < 0xFF for byte in block):
-            if len(self._known) < KNOWN_MAX:
-                self._known[block] = found
-        else:
+            sentence = f"a header block cannot be decoded: {error}"
+            raise frames.ProtocolError(sentence, frames.COMPRESSION_ERROR) from error
+        now_newest, now_size = self._table()
+        # Every new entry is a new object and comes first; the old one is kept alive here, to compare with.
+        if now_newest is not newest or now_size != size or len(self._known) >= KNOWN_MAX:
             self._known.clear()
+        elif len(block) <= KNOWN_BYTES_MAX:
+            self._known[block] = found
         return found
+
+    def _table(self) -> tuple[object, int]:
+        entries = self._decoder.header_table.dynamic_entries
+        return (entries[0] if entries else None), len(entries)

@@ -3,12 +3,26 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 from typing import Final
+
+import numpy as np
 
 PREFIX: Final = 5
 """One byte of flags (0 = not compressed), four bytes of length."""
-SMALL: Final = 1024
-"""Shorter pieces are gathered: a message that dribbles in byte by byte must not cost an object for each."""
+
+
+@dataclass(slots=True)
+class Room:
+    """Bytes of requests that a process holds, whole or in part; shared by all its connections."""
+
+    bytes_max: int
+    used: int = 0
+
+    @property
+    def full(self) -> bool:
+        """No further request should be begun."""
+        return self.used > self.bytes_max
 
 
 class MessageError(Exception):
@@ -23,62 +37,85 @@ class CompressedError(MessageError):
     """A message is compressed, though no compression was offered."""
 
 
+class NoRoomError(MessageError):
+    """There is no room to wait for the rest of a message."""
+
+
 def prefixed(message: bytes) -> bytes:
     """A message as it travels."""
     return b"\0" + len(message).to_bytes(4, "big") + message
 
 
 class MessageReader:
-    """Cuts one direction of one stream into messages; keeps no more than one message that is not whole."""
+    """Cuts one direction of one stream into messages; keeps no more than one message that is not whole.
 
-    __slots__ = ("_bytes_max", "_need", "_parts", "held")
+    A message that comes in pieces is put together where it stays: one copy, into memory of its own.
+    """
 
-    def __init__(self, bytes_max: int) -> None:
-        self.held = 0
-        """Bytes of a message that is not whole yet."""
-        self._parts: list[bytes | bytearray] = []
-        self._need = PREFIX
-        """Bytes, prefix included, after which there is something to see."""
+    __slots__ = ("_bytes_max", "_have", "_message", "_prefix", "_room")
+
+    def __init__(self, bytes_max: int, room: Room) -> None:
         self._bytes_max = bytes_max
+        self._room = room
+        self._prefix = b""
+        self._message: memoryview | None = None
+        self._have = 0
 
-    def feed(self, data: bytes) -> Iterator[memoryview]:
-        """Every message that is whole by now, as views of the bytes that it came in.
+    @property
+    def between(self) -> bool:
+        """Nothing of a message has come that is not whole."""
+        return self._message is None and not self._prefix
+
+    def close(self) -> None:
+        """Give back what is held."""
+        if self._message is not None:
+            self._room.used -= len(self._message)
+            self._message = None
+
+    def feed(self, data: bytes | memoryview) -> Iterator[bytes | memoryview]:
+        """Every message that is whole by now; none refers to `data`.
 
         Raises:
-            TooLongError, CompressedError: of no more use after it.
+            TooLongError, CompressedError, NoRoomError: of no more use after it.
         """
-        if self.held:
-            self._keep(data)
-            if self.held < self._need:
-                return
-            data = b"".join(self._parts)
-            self._parts.clear()
-            self.held = 0
         at, end = 0, len(data)
-        while end - at >= PREFIX:
-            size = self._size(data, at)
-            if end - at < PREFIX + size:
-                break
-            at += PREFIX + size
-            yield memoryview(data)[at - size : at]
-        if at < end:
-            rest = data[at:] if at else data
-            self._need = PREFIX + self._size(rest, 0) if len(rest) >= PREFIX else PREFIX
-            self._keep(rest)
+        while at < end:
+            if self._message is None:
+                missing = PREFIX - len(self._prefix)
+                prefix = self._prefix + bytes(data[at : at + missing])
+                at += missing
+                if at > end:
+                    self._prefix = prefix
+                    return
+                self._prefix = b""
+                size = self._size(prefix)
+                if end - at >= size:
+                    at += size
+                    yield bytes(data[at - size : at])
+                    continue
+                self._begin(size)
+            message = self._message
+            assert message is not None
+            size = min(len(message) - self._have, end - at)
+            message[self._have : self._have + size] = data[at : at + size]
+            at += size
+            self._have += size
+            if self._have == len(message):
+                self.close()
+                yield message
 
-    def _keep(self, data: bytes) -> None:
-        self.held += len(data)
-        if len(data) >= SMALL:
-            self._parts.append(data)
-        elif self._parts and isinstance(self._parts[-1], bytearray):
-            self._parts[-1] += data
-        else:
-            self._parts.append(bytearray(data))
+    def _begin(self, size: int) -> None:
+        if self._room.full:
+            raise NoRoomError(f"Requests under way hold more than {self._room.bytes_max} bytes.")
+        self._room.used += size
+        # Memory that is not written is not used: a length alone costs nobody anything.
+        self._message = np.empty(size, np.uint8).data
+        self._have = 0
 
-    def _size(self, data: bytes, at: int) -> int:
-        if data[at]:
+    def _size(self, prefix: bytes) -> int:
+        if prefix[0]:
             raise CompressedError("The message is compressed; this server takes identity only.")
-        size = int.from_bytes(data[at + 1 : at + PREFIX], "big")
+        size = int.from_bytes(prefix[1:], "big")
         if size > self._bytes_max:
             raise TooLongError(f"The message has {size} bytes; {self._bytes_max} are allowed.")
         return size

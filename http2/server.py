@@ -17,12 +17,12 @@ from typing import Final, NamedTuple
 from http2 import frames
 from http2.frames import Frame, ProtocolError
 from http2.headers import HEADER_BYTES_MAX, HeaderReader, Headers
-from http2.messages import PREFIX, MessageError, MessageReader
+from http2.messages import PREFIX, MessageError, MessageReader, Room
 
-FRAME_BYTES_MAX: Final = 64 << 10
-"""Longest frame that we take: four times the least that everyone must take, and small beside a message."""
+FRAME_BYTES_MAX: Final = 1 << 20
+"""Longest DATA frame that we take: most messages fit into one."""
 CONNECTION_WINDOW: Final = 64 << 20
-"""Bytes of messages that a connection may have under way before we have looked at them."""
+"""Bytes that a connection may have under way before we have looked at them; `Room` bounds what is kept."""
 CONTINUATIONS_MAX: Final = 16
 """Frames of one header block: an endless block of tiny ones costs work without ever being too long."""
 
@@ -34,10 +34,12 @@ class Limits:
     Attributes:
         message_bytes_max: of one gRPC message.
         streams_max: open at once.
+        room: for messages that are not whole.
     """
 
     message_bytes_max: int
     streams_max: int
+    room: Room
 
 
 class Opened(NamedTuple):
@@ -51,7 +53,7 @@ class Message(NamedTuple):
     """One gRPC message of a call; `last` = the peer's side ended with it."""
 
     stream: int
-    data: memoryview
+    data: bytes | memoryview
     last: bool
 
 
@@ -148,6 +150,11 @@ class Connection:
         found = self._streams.get(stream)
         return 0 if found is None else found.unsent_bytes
 
+    def close(self) -> None:
+        """The socket is gone."""
+        for found in self._streams.values():
+            self._forget(found)
+
     def take(self) -> bytes:
         """Everything that is to be sent now."""
         out, self._out = self._out, []
@@ -218,14 +225,14 @@ class Connection:
 
     # --- what the peer says ---
 
-    def receive(self, data: bytes) -> list[Event]:
-        """Take what came; say what happened.
+    def receive(self, data: bytes | memoryview) -> list[Event]:
+        """Take what came; say what happened. Nothing that is said refers to `data`.
 
         Raises:
             ProtocolError: the peer broke the protocol; `break_off`, send, and close.
         """
         if self._preface is not None:
-            data = self._begun(self._preface + data)
+            data = self._begun(self._preface + bytes(data))
             if not data:
                 return []
         for one in self._reader.feed(data):
@@ -271,15 +278,15 @@ class Connection:
         if one.stream % 2 == 0:
             raise ProtocolError("a client's streams have odd numbers")
         if one.flags & frames.END_HEADERS:
-            self._on_block(one, one.payload)
+            self._on_block(one, bytes(one.payload))
         else:
-            self._block.append(one)
+            self._block.append(one._replace(payload=bytes(one.payload)))
 
     def _on_continuation(self, one: Frame) -> None:
         first = self._block[0]
         if one.kind != frames.CONTINUATION or one.stream != first.stream:
             raise ProtocolError("a header block was interrupted")
-        self._block.append(one)
+        self._block.append(one._replace(payload=bytes(one.payload)))
         if len(self._block) > CONTINUATIONS_MAX:
             raise ProtocolError("a header block in too many frames", frames.ENHANCE_YOUR_CALM)
         if one.flags & frames.END_HEADERS:
@@ -301,7 +308,7 @@ class Connection:
         if self._left or len(self._streams) >= self._limits.streams_max:
             self._out.append(frames.reset(number, frames.REFUSED_STREAM))
             return
-        reader = None if last else MessageReader(self._limits.message_bytes_max)
+        reader = None if last else MessageReader(self._limits.message_bytes_max, self._limits.room)
         self._streams[number] = _Stream(number, self._stream_window, reader, asking=not last)
         self._events.append(Opened(number, headers))
         if last:
@@ -326,19 +333,19 @@ class Connection:
             raise ProtocolError("more data than the stream's window", frames.FLOW_CONTROL_ERROR)
         last = bool(one.flags & frames.END_STREAM)
         found.asking = not last
-        whole: memoryview | None = None
+        whole: bytes | memoryview | None = None
         try:
             for message in reader.feed(one.payload):
                 if whole is not None:
                     self._events.append(Message(number, whole, False))
                 whole = message
         except MessageError as error:
-            found.reader = None
+            self._forget(found)
             if whole is not None:
                 self._events.append(Message(number, whole, False))
             self._events.append(Malformed(number, error))
             return
-        if last and not reader.held:
+        if last and reader.between:
             found.reader = None
             self._events.append(HalfClosed(number) if whole is None else Message(number, whole, True))
             return
@@ -353,17 +360,27 @@ class Connection:
 
     def _half_closed(self, found: _Stream) -> None:
         found.asking = False
-        reader, found.reader = found.reader, None
-        if reader is not None and reader.held:
-            self._events.append(Malformed(found.id, MessageError("The stream ends inside a message.")))
-        elif reader is not None:
+        if found.reader is None:
+            return
+        if found.reader.between:
             self._events.append(HalfClosed(found.id))
+        else:
+            self._events.append(Malformed(found.id, MessageError("The stream ends inside a message.")))
+        self._forget(found)
+
+    def _forget(self, found: _Stream) -> None:
+        """Take nothing more from a call's peer."""
+        if found.reader is not None:
+            found.reader.close()
+            found.reader = None
 
     def _on_reset(self, one: Frame) -> None:
         frames.number(one.payload)
         if one.stream == 0 or one.stream > self._last:
             raise ProtocolError("a reset of a stream that was never opened")
-        if self._streams.pop(one.stream, None) is not None:
+        found = self._streams.pop(one.stream, None)
+        if found is not None:
+            self._forget(found)
             self._events.append(Reset(one.stream))
 
     def _on_settings(self, one: Frame) -> None:
@@ -412,7 +429,7 @@ class Connection:
         if len(one.payload) != len(_ALIVE):
             raise ProtocolError("a broken PING frame", frames.FRAME_SIZE_ERROR)
         if not one.flags & frames.ACK:
-            self._out.append(frames.frame(frames.PING, frames.ACK, 0, one.payload))
+            self._out.append(frames.frame(frames.PING, frames.ACK, 0, bytes(one.payload)))
         elif one.payload == _LEAVING and self._leaving and not self._left:
             # The peer has heard that we leave: whatever it began before has come by now.
             self._left = True
@@ -457,6 +474,7 @@ class Connection:
         self._head(frames.HEADERS, frames.END_HEADERS | frames.END_STREAM, found.id, block)
         if found.asking:  # the rest of the question is not wanted (RFC 9113, 8.1)
             self._out.append(frames.reset(found.id, frames.NO_ERROR))
+        self._forget(found)
         del self._streams[found.id]
 
 

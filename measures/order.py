@@ -7,10 +7,13 @@ an offline figure and an answer on the wire can never disagree. This is on the s
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
+
+_STABLE_MAX: Final = 200
+"""Elements; up to here a stable sort alone is faster than an unstable one and a look for ties."""
 
 
 def rank_order(
@@ -29,23 +32,29 @@ def rank_order(
     Raises:
         ValueError: the arrays are not all one-dimensional and of one length.
     """
-    if scores.ndim != 1 or any(
-        other is not None and other.shape != scores.shape for other in (prior, scored)
+    shape = scores.shape
+    if (
+        len(shape) != 1
+        or (prior is not None and prior.shape != shape)
+        or (scored is not None and scored.shape != shape)
     ):
         raise ValueError("scores, prior and scored must be one-dimensional and of one length")
+    if scored is None and (prior is not None or len(scores) > _STABLE_MAX):
+        # Scores that all differ have one order, whatever the sort and the prior. NaN is never greater.
+        ascending = scores.argsort()
+        ranked = scores[ascending]
+        if np.count_nonzero(ranked[1:] > ranked[:-1]) == len(scores) - 1:
+            return ascending[::-1]
     # numpy sorts NaN behind every number, and a stable sort keeps equal keys, NaNs among them, in the order
     # in which they came: so one sort over candidates already in prior order is the whole rule.
     key = _descending(scores)
     if scored is not None:
         key[~scored] = np.nan
-    order = key.argsort(kind="stable")
-    if prior is not None:
-        ranked = key[order]
-        # Without ties (a NaN is never greater) the prior cannot matter, and its sort is most of the work.
-        if not (ranked[1:] > ranked[:-1]).all():
-            by_prior = _descending(prior).argsort(kind="stable")
-            order = by_prior[key[by_prior].argsort(kind="stable")]
-    return order.astype(np.int64, copy=False)
+    if prior is None:
+        return key.argsort(kind="stable")
+    by_prior = _descending(prior).argsort(kind="stable")
+    order: NDArray[np.int64] = by_prior[key[by_prior].argsort(kind="stable")]
+    return order
 
 
 def _descending(values: NDArray[Any]) -> NDArray[Any]:

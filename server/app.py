@@ -13,6 +13,7 @@ from pathlib import Path
 import uvloop
 from prometheus_client import CollectorRegistry
 
+from http2.messages import Room
 from http2.server import Limits as ConnectionLimits
 from server import logs, tuning
 from server.config import Config, ConfigError, load
@@ -120,7 +121,8 @@ class Server:
         )
         self._metrics = Metrics(find_versions(models), _budgets_s(config))
         self._dispatcher = Dispatcher(self._scheduler, config.engine.executors, self._metrics, self._log)
-        self._ranking = Ranking(self._dispatcher, self._metrics, config.limits, self._log)
+        self._room = Room(config.limits.in_flight_bytes_max)
+        self._ranking = Ranking(self._dispatcher, self._metrics, self._room, self._log)
         self._health = Health()
         self._stops = 0
         self._stopped = asyncio.Event()
@@ -139,7 +141,7 @@ class Server:
         limits = self._config.limits
         door = Listener(
             methods(self._ranking, self._health, limits),
-            ConnectionLimits(limits.message_bytes_max, limits.connection_streams_max),
+            ConnectionLimits(limits.message_bytes_max, limits.connection_streams_max, self._room),
             self._log,
         )
         try:

@@ -7,12 +7,13 @@ it runs on the event loop, and none of it waits: a request is a `Passage` betwee
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import cache
 from typing import Any
 
+from http2.messages import Room
 from podium.v1 import ranking_pb2 as pb
 from server import reply, wire
 from server.catalog import Catalog, ServedVersion
-from server.config import Limits
 from server.core.decisions import Lane, Ticket
 from server.dispatcher import Dispatcher, clock_ns
 from server.domain import Importance, RankingRequest, Scored
@@ -26,6 +27,8 @@ _ADMITTED_KINDS = frozenset({Kind.EXPIRED, Kind.FAILED})
 _NEVER_ADMITTED = frozenset({Reason.EXPIRED_ON_ARRIVAL, Reason.DEADLINE_TOO_SHORT})
 """A deadline that no server could have met is the caller's: it counts neither for nor against the budget."""
 
+_identity = cache(reply.Identity)
+"""One per lane: as many as are loaded."""
 
 Settle = Callable[[bytes | Refusal], None]
 """Told once, on the loop: a serialised RankResponse, or why there is none. It does not raise."""
@@ -81,7 +84,7 @@ class Passage:
 class Ranking:
     """Answers requests from the current catalog. `catalog` is None while it loads."""
 
-    def __init__(self, dispatcher: Dispatcher, metrics: Metrics, limits: Limits, log: Any) -> None:
+    def __init__(self, dispatcher: Dispatcher, metrics: Metrics, room: Room, log: Any) -> None:
         self.catalog: Catalog | None = None
         self.draining = False
         """The server will leave soon; it still answers."""
@@ -89,10 +92,9 @@ class Ranking:
         """It answers no more."""
         self._dispatcher = dispatcher
         self._metrics = metrics
-        self._limits = limits
+        self._room = room
         self._log = log
         self._in_flight = 0
-        self._in_flight_bytes = 0
 
     @property
     def in_flight(self) -> int:
@@ -142,13 +144,13 @@ class Ranking:
 
     def _enter(self, size: int, settle: Settle) -> Passage:
         self._in_flight += 1
-        self._in_flight_bytes += size
+        self._room.used += size
         return Passage(self, size, settle)
 
     def _leave(self, passage: Passage) -> None:
         passage.done = True
         self._in_flight -= 1
-        self._in_flight_bytes -= passage.size
+        self._room.used -= passage.size
 
     def _end_refused(self, passage: Passage, refusal: Refusal) -> None:
         self._count_refusal(passage, refusal)
@@ -178,19 +180,18 @@ class Ranking:
         split_ns = clock_ns()
         stamps, lane, served, request = scored.stamps, passage.lane, passage.served, passage.request
         scores = reply.combine(scored.heads, served.bundle.manifest.combine.weights)
-        timings = reply.Timings(
-            decode_us=(passage.decoded_ns - passage.arrival_ns) // 1000,
-            queue_us=(stamps.started_ns - passage.offered_ns) // 1000,
-            form_us=(stamps.formed_ns - stamps.started_ns) // 1000,
-            run_us=(stamps.ran_ns - stamps.formed_ns) // 1000,
-        )
-        identity = reply.Identity(lane.model, lane.version, lane.variant)
-        response = reply.encode(request, scores, identity, timings, scored)
+        answer = reply.encode(request, scores, _identity(lane.model, lane.version, lane.variant))
         done_ns = clock_ns()
-        response.timings.split_us = (done_ns - split_ns) // 1000
-        response.timings.total_us = (done_ns - passage.arrival_ns) // 1000
-        data: bytes = response.SerializeToString()
-        self._count_answer(passage, scored, response, done_ns)
+        timings = reply.Timings(
+            (passage.decoded_ns - passage.arrival_ns) // 1000,
+            (stamps.started_ns - passage.offered_ns) // 1000,
+            (stamps.formed_ns - stamps.started_ns) // 1000,
+            (stamps.ran_ns - stamps.formed_ns) // 1000,
+            (done_ns - split_ns) // 1000,
+            (done_ns - passage.arrival_ns) // 1000,
+        )
+        data = answer.body + reply.encode_timings(timings, stamps)
+        self._count_answer(passage, scored, answer, timings, done_ns)
         return data
 
     def _check_open(self) -> None:
@@ -198,8 +199,8 @@ class Ranking:
             raise wire.refuse(
                 Reason.SHUTTING_DOWN, "This server is shutting down; another replica can answer."
             )
-        if self._in_flight_bytes > self._limits.in_flight_bytes_max:
-            sentence = f"Requests in flight hold more than {self._limits.in_flight_bytes_max} bytes."
+        if self._room.full:
+            sentence = f"Requests in flight hold more than {self._room.bytes_max} bytes."
             raise Refused(Refusal(Reason.IN_FLIGHT_BYTES, sentence, "", 10))
 
     def _find(self, message: pb.RankRequest, passage: Passage) -> tuple[ServedVersion, Lane]:
@@ -213,7 +214,8 @@ class Ranking:
         self,
         passage: Passage,
         scored: Scored,
-        response: pb.RankResponse,
+        answer: reply.Answer,
+        stages: reply.Timings,
         done_ns: int,
     ) -> None:
         metrics, model, stamps = self._metrics, passage.model, scored.stamps
@@ -221,15 +223,14 @@ class Ranking:
         metrics.requests.add(model, passage.version, "scored")
         metrics.steps.add(model, "full")
         metrics.request_duration.observe((done_ns - passage.arrival_ns) / 1e9, model, "scored")
-        stages = response.timings
         metrics.stage_duration.observe(stages.decode_us / 1e6, model, "decode")
         metrics.stage_duration.observe(stages.queue_us / 1e6, model, "queue")
         metrics.stage_duration.observe(stages.form_us / 1e6, model, "form")
         metrics.stage_duration.observe(stages.run_us / 1e6, model, "run")
         metrics.stage_duration.observe((done_ns - stamps.ran_ns) / 1e9, model, "reply")
-        metrics.candidates.add(model, "scored", amount=response.coverage.scored)
-        if response.coverage.invalid:
-            metrics.candidates.add(model, "invalid", amount=response.coverage.invalid)
+        metrics.candidates.add(model, "scored", amount=answer.scored)
+        if answer.invalid:
+            metrics.candidates.add(model, "invalid", amount=answer.invalid)
         metrics.budget_requests.add(model, importance)
         slack_ns = passage.deadline_ns - done_ns
         if slack_ns >= 0:

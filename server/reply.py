@@ -1,8 +1,14 @@
-"""Scores to bytes: heads combined, candidates ordered, the answer built. The counterpart of `wire.py`."""
+"""Scores to bytes: heads combined, candidates ordered, the answer built. The counterpart of `wire.py`.
+
+A RankResponse is put together field by field from bytes that numpy writes: no Python object per candidate is
+made (protobuf's own `order` would take N ints), and half the time is saved (docs/decisions.md). The fields
+stand in the contract's order, except that whoever sends the answer appends the timings last.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Final
 
 import msgspec
 import numpy as np
@@ -10,25 +16,65 @@ import numpy as np
 from measures.order import rank_order
 from podium.v1 import ranking_pb2 as pb
 from protos.tensor import NUMPY
-from server.domain import RankingRequest, Scored, Scores
+from protos.varint import packed, varint
+from server.domain import RankingRequest, RunStamps, Scores
 from server.errors import Reason, Refusal, Refused
+from server.finite import all_finite
+
+_BYTES: Final = 2
+"""Wire type of strings, bytes, messages and packed fields: a length, then so many bytes."""
+_FLOAT32: Final = NUMPY["float32"]
 
 
-class Identity(msgspec.Struct, frozen=True):
-    """Who answers."""
+def _tag(field: str) -> bytes:
+    return varint(pb.RankResponse.DESCRIPTOR.fields_by_name[field].number << 3 | _BYTES)
 
-    model: str
-    version: int
-    variant: str
+
+_REQUEST_ID: Final = _tag("request_id")
+_ORDER: Final = _tag("order")
+_SCORES: Final = _tag("scores")
+_OUTCOMES: Final = _tag("outcomes")
+_FLAGS: Final = _tag("flags")
+_COVERAGE: Final = _tag("coverage")
+_TIMINGS: Final = _tag("timings")
+
+
+class Identity:
+    """Who answers. Make one per lane and keep it: it holds the bytes that all its answers share."""
+
+    __slots__ = ("head", "model", "variant", "version")
+
+    def __init__(self, model: str, version: int, variant: str) -> None:
+        self.model = model
+        self.version = version
+        self.variant = variant
+        self.head: bytes = pb.RankResponse(
+            model=model, version=version, variant=variant, step=pb.STEP_FULL
+        ).SerializeToString()
 
 
 class Timings(msgspec.Struct, frozen=True):
-    """Microseconds of one request's stages, as on the wire."""
+    """Microseconds of one request's stages, as on the wire; none is negative."""
 
     decode_us: int
     queue_us: int
     form_us: int
     run_us: int
+    split_us: int
+    total_us: int
+
+
+class Answer(msgspec.Struct, frozen=True):
+    """A RankResponse but for its timings, which are known when this is built.
+
+    Attributes:
+        body: append `encode_timings` to it.
+        scored, invalid: of its candidates.
+    """
+
+    body: bytes
+    scored: int
+    invalid: int
 
 
 def combine(heads: Mapping[str, Scores], weights: Mapping[str, float]) -> Scores:
@@ -40,47 +86,77 @@ def combine(heads: Mapping[str, Scores], weights: Mapping[str, float]) -> Scores
     return np.asarray(total, np.float32)
 
 
-def encode(
-    request: RankingRequest, scores: Scores, identity: Identity, timings: Timings, scored: Scored
-) -> pb.RankResponse:
-    """Build the answer of a fully scored request; split_us and total_us are the caller's to set.
+def encode(request: RankingRequest, scores: Scores, identity: Identity) -> Answer:
+    """Build the answer of a fully scored request.
 
     Raises:
         Refused: NON_FINITE_OUTPUT, the model scored a valid candidate NaN or infinity.
     """
+    invalid, flags = request.invalid, request.flags
     rows = request.payload.rows
-    invalid = request.invalid
-    if invalid is not None:
-        scores = np.where(invalid, np.float32(np.nan), scores)
-        finite = bool(np.isfinite(scores[~invalid]).all())
-    else:
-        finite = bool(np.isfinite(scores).all())
+    excluded = 0
+    if scores.dtype != _FLOAT32:
+        scores = scores.astype(_FLOAT32)
+    finite = all_finite(scores if invalid is None else scores[~invalid])
     if not finite:
         raise Refused(Refusal(Reason.NON_FINITE_OUTPUT, "The model gave a score that is NaN or infinite."))
-    order = rank_order(scores, request.prior)
-    excluded = 0 if invalid is None else int(invalid.sum())
-    response = pb.RankResponse(
-        request_id=request.request_id,
-        model=identity.model,
-        version=identity.version,
-        variant=identity.variant,
-        step=pb.STEP_FULL,
-        order=order[: request.top_k].tolist(),
-        scores=scores.astype(NUMPY["float32"], copy=False).tobytes(),
-        coverage=pb.Coverage(candidates=rows, scored=rows - excluded, invalid=excluded),
-        timings=pb.Timings(
-            decode_us=timings.decode_us,
-            queue_us=timings.queue_us,
-            form_us=timings.form_us,
-            run_us=timings.run_us,
-            batch_rows=scored.stamps.rows,
-            batch_requests=scored.stamps.requests,
-        ),
-    )
     if invalid is not None:
-        response.outcomes = (
-            np.where(invalid, pb.OUTCOME_INVALID, pb.OUTCOME_SCORED).astype(np.uint8).tobytes()
-        )
-    if request.flags is not None:
-        response.flags = request.flags.tobytes()
-    return response
+        scores = np.where(invalid, np.float32(np.nan), scores)
+        excluded = int(np.count_nonzero(invalid))
+    order = packed(rank_order(scores, request.prior)[: request.top_k], rows)
+    parts = [
+        identity.head,
+        _ORDER,
+        varint(len(order)),
+        order,
+        _SCORES,
+        varint(scores.nbytes),
+        scores.tobytes(),
+    ]
+    if request.request_id:
+        parts += _field(_REQUEST_ID, request.request_id.encode())
+    if invalid is not None:
+        outcomes = np.where(invalid, np.uint8(pb.OUTCOME_INVALID), np.uint8(pb.OUTCOME_SCORED))
+        parts += _field(_OUTCOMES, outcomes.tobytes())
+    if flags is not None:
+        parts += _field(_FLAGS, flags.tobytes())
+    parts += _field(_COVERAGE, _numbers(rows, rows - excluded, 0, 0, excluded))
+    return Answer(b"".join(parts), rows - excluded, excluded)
+
+
+def encode_timings(timings: Timings, stamps: RunStamps) -> bytes:
+    """The answer's last field.
+
+    Raises:
+        ValueError: one of the times is negative.
+    """
+    numbers = _numbers(
+        timings.decode_us,
+        timings.queue_us,
+        timings.form_us,
+        timings.run_us,
+        timings.split_us,
+        timings.total_us,
+        stamps.rows,
+        stamps.requests,
+    )
+    return b"%b%c%b" % (_TIMINGS, len(numbers), numbers)
+
+
+def _field(tag: bytes, value: bytes) -> tuple[bytes, bytes, bytes]:
+    return tag, varint(len(value)), value
+
+
+def _numbers(*values: int) -> bytes:
+    """A message whose fields 1, 2, 3 and so on are unsigned numbers, as Coverage and Timings are."""
+    out = bytearray()
+    tag = 0
+    for value in values:
+        tag += 8
+        if value:
+            out.append(tag)
+            while value > 0x7F:
+                out.append(value & 0x7F | 0x80)
+                value >>= 7
+            out.append(value)
+    return bytes(out)

@@ -74,7 +74,7 @@ class Handler:
 
     __slots__ = ()
 
-    def message(self, data: memoryview) -> None:
+    def message(self, data: bytes | memoryview) -> None:
         """A message came."""
 
     def half_closed(self) -> None:

@@ -69,7 +69,7 @@ class Health:
             for watch in list(self._watches):
                 watch.look()
 
-    def _check(self, data: memoryview, call: Call) -> None:
+    def _check(self, data: bytes | memoryview, call: Call) -> None:
         service = _service(data)
         found = None if service is None else self._statuses.get(service)
         if service is None:
@@ -89,7 +89,7 @@ class _Watch(Handler):
         self._service: str | None = None
         self._told: pb.HealthCheckResponse.ServingStatus | None = None
 
-    def message(self, data: memoryview) -> None:
+    def message(self, data: bytes | memoryview) -> None:
         self._service = _service(data)
         if self._service is None:
             self._call.fail(Code.INVALID_ARGUMENT, "The message is not a grpc.health.v1.HealthCheckRequest.")
@@ -117,7 +117,7 @@ class _Watch(Handler):
             self._call.send(pb.HealthCheckResponse(status=now).SerializeToString())
 
 
-def _service(data: memoryview) -> str | None:
+def _service(data: bytes | memoryview) -> str | None:
     try:
         service: str = pb.HealthCheckRequest.FromString(bytes(data)).service
     except DecodeError:

@@ -8,7 +8,7 @@ from typing import Any, Final, Protocol, cast
 
 from http2.frames import ProtocolError
 from http2.headers import Headers, encode
-from http2.messages import CompressedError, MessageError, TooLongError
+from http2.messages import CompressedError, MessageError, NoRoomError, TooLongError
 from http2.server import Connection, Event, HalfClosed, Limits, Message, Opened, Reset
 from server.door import call
 from server.door.call import Call, Handler, Method
@@ -19,6 +19,11 @@ UNREAD_BYTES_MAX: Final = 1 << 20
 """Answers that wait in our own socket; beyond them nothing more is read from a peer that does not read."""
 _NOT_GRPC: Final = encode([(":status", "415")])
 """Nobody who speaks gRPC sends another content type (PROTOCOL-HTTP2.md, Requests)."""
+_CODES: Final = {
+    TooLongError: Code.RESOURCE_EXHAUSTED,
+    NoRoomError: Code.RESOURCE_EXHAUSTED,
+    CompressedError: Code.UNIMPLEMENTED,
+}
 _TIMEOUTS_MAX: Final = 1024
 
 
@@ -32,12 +37,16 @@ class Owner(Protocol):
         """It is gone."""
 
 
-class Link(asyncio.Protocol):
+class Link(asyncio.BufferedProtocol):
     """A connection's socket and calls; implements `call.Wire`."""
 
-    def __init__(self, owner: Owner, methods: Mapping[bytes, Method], limits: Limits, log: Any) -> None:
+    def __init__(
+        self, owner: Owner, methods: Mapping[bytes, Method], limits: Limits, buffer: memoryview, log: Any
+    ) -> None:
+        """Args: `buffer` to read into; all may share it, for what was read is taken before the next read."""
         self._owner = owner
         self._methods = methods
+        self._buffer = buffer
         self._log = log
         self._connection = Connection(limits)
         self._handlers: dict[int, Handler] = {}
@@ -120,12 +129,16 @@ class Link(asyncio.Protocol):
         self._owner.opened(self)
         self._flush()
 
-    def data_received(self, data: bytes) -> None:
+    def get_buffer(self, sizehint: int) -> memoryview:
+        """Where to read into."""
+        return self._buffer
+
+    def buffer_updated(self, nbytes: int) -> None:
         """Bytes came: all that is in them is begun before anything is said."""
         self.heard = True
         self._receiving = True
         try:
-            for event in self._connection.receive(data):
+            for event in self._connection.receive(self._buffer[:nbytes]):
                 self._on(event)
         except ProtocolError as error:
             self._log.warning("connection broken off", cause=str(error))
@@ -156,6 +169,7 @@ class Link(asyncio.Protocol):
     def connection_lost(self, error: Exception | None) -> None:
         """The socket is gone, and with it whoever waits."""
         self._transport = None
+        self._connection.close()
         handlers, self._handlers = self._handlers, {}
         for handler in handlers.values():
             handler.gone()
@@ -204,8 +218,7 @@ class Link(asyncio.Protocol):
         if handler is None:
             return
         handler.gone()
-        codes = {TooLongError: Code.RESOURCE_EXHAUSTED, CompressedError: Code.UNIMPLEMENTED}
-        Call(self, stream).fail(codes.get(type(error), Code.INTERNAL), str(error))
+        Call(self, stream).fail(_CODES.get(type(error), Code.INTERNAL), str(error))
 
     def _seconds(self, timeout: bytes | None) -> float | None:
         if timeout is None:
@@ -228,7 +241,7 @@ class Link(asyncio.Protocol):
     def _flush(self) -> None:
         self._flush_due = False
         data = self._connection.take()
-        if self._transport is None:
+        if self._transport is None or self._transport.is_closing():
             return
         if data:
             self._transport.write(data)

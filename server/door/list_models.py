@@ -18,7 +18,7 @@ from server.ranking import Ranking
 def method(ranking: Ranking) -> Method:
     """The method."""
 
-    def answer(data: memoryview, call: Call) -> None:
+    def answer(data: bytes | memoryview, call: Call) -> None:
         if ranking.catalog is None:
             refused = status.of(Refusal(Reason.MODEL_LOADING, "Models are loading.", "", 500))
             call.fail(refused.code, refused.message, refused.trailers)

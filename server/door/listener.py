@@ -14,6 +14,8 @@ KEEPALIVE_S: Final = 30.0
 """A peer that has been silent for so long is pinged, and hung up on if it is silent as long again."""
 HEARD_S_MAX: Final = 1.0
 """How long a leaving server waits for a peer with no open call to say that it has heard."""
+READ_BYTES: Final = 256 << 10
+"""Most that is read at once: what is read together is begun together, and still fits a core's cache."""
 _BACKLOG: Final = 1024
 _POLL_S: Final = 0.005
 
@@ -24,6 +26,7 @@ class Listener:
     def __init__(self, methods: Mapping[str, Method], limits: Limits, log: Any) -> None:
         self._methods = {name.encode(): method for name, method in methods.items()}
         self._limits = limits
+        self._buffer = memoryview(bytearray(READ_BYTES))
         self._log = log
         self._links: set[Link] = set()
         self._server: asyncio.Server | None = None
@@ -40,11 +43,17 @@ class Listener:
         """
         loop = asyncio.get_running_loop()
         self._server = await loop.create_server(
-            lambda: Link(self, self._methods, self._limits, self._log), host, port, backlog=_BACKLOG
+            lambda: Link(self, self._methods, self._limits, self._buffer, self._log),
+            host,
+            port,
+            backlog=_BACKLOG,
         )
         self._sweep = loop.create_task(self._look_after())
         bound: int = self._server.sockets[0].getsockname()[1]
         return bound
+
+    def _link(self) -> Link:
+        return Link(self, self._methods, self._limits, self._buffer, self._log)
 
     def opened(self, link: Link) -> None:
         """See `link.Owner`."""

@@ -24,7 +24,7 @@ class _Rank(Handler):
         self._remaining_s = remaining_s
         self._passage: Passage | None = None
 
-    def message(self, data: memoryview) -> None:
+    def message(self, data: bytes | memoryview) -> None:
         """The request."""
         if self._passage is None:
             self._passage = self._ranking.begin(data, self._remaining_s, self._settle)

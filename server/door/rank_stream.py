@@ -44,7 +44,7 @@ class _RankStream(Handler):
         self._over = False
         self._notify(draining=ranking.draining)
 
-    def message(self, data: memoryview) -> None:
+    def message(self, data: bytes | memoryview) -> None:
         """A request, or the wish to have one cancelled."""
         if self._over:
             return
@@ -79,7 +79,7 @@ class _RankStream(Handler):
         self._leaving = True
         self._end_if_done()
 
-    def _rank(self, number: int, request: memoryview) -> None:
+    def _rank(self, number: int, request: bytes | memoryview) -> None:
         refusal = self._objection(number)
         if refusal is not None:
             self._ranking.refuse(refusal, partial(self._say, number))
@@ -148,7 +148,7 @@ class _RankStream(Handler):
             self._fail(_CLOSING)
 
 
-def read(data: memoryview) -> tuple[int, memoryview | None] | None:
+def read(data: bytes | memoryview) -> tuple[int, bytes | memoryview | None] | None:
     """A StreamRequest's id, and its RankRequest's bytes, None for Cancel; None for what is neither.
 
     By hand where it is written as every client writes it, so that the request is read only once; by the
@@ -167,11 +167,11 @@ def read(data: memoryview) -> tuple[int, memoryview | None] | None:
         return None
     body = message.WhichOneof("body")
     if body == "rank":
-        return message.id, memoryview(message.rank.SerializeToString())
+        return message.id, message.rank.SerializeToString()
     return (message.id, None) if body == "cancel" else None
 
 
-def _varint(data: memoryview, at: int) -> tuple[int, int]:
+def _varint(data: bytes | memoryview, at: int) -> tuple[int, int]:
     """A number of at most 64 bits, and where it ends; past the end of the data if it has none."""
     value = shift = 0
     for end in range(at, min(at + 10, len(data))):

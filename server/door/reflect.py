@@ -27,7 +27,7 @@ class _Info(Handler):
         self._servicer = servicer
         self._call = call
 
-    def message(self, data: memoryview) -> None:
+    def message(self, data: bytes | memoryview) -> None:
         try:
             request = pb.ServerReflectionRequest.FromString(bytes(data))
         except DecodeError:

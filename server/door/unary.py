@@ -7,7 +7,7 @@ from collections.abc import Callable
 from server.door.call import Call, Handler, Method
 from server.errors import Code
 
-Answer = Callable[[memoryview, Call], None]
+Answer = Callable[[bytes | memoryview, Call], None]
 """Given the request's bytes, ends the call: `answer` or `fail`."""
 
 
@@ -23,7 +23,7 @@ class _Unary(Handler):
         self._answer = answer
         self._call = call
 
-    def message(self, data: memoryview) -> None:
+    def message(self, data: bytes | memoryview) -> None:
         self._answer(data, self._call)
 
     def half_closed(self) -> None:

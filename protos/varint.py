@@ -1,0 +1,62 @@
+"""Varints, protobuf's integers of seven bits a byte, for the parts of a message that are framed by hand.
+
+Why by hand: a repeated field of protobuf's Python library takes one Python int per element, which at 4,000
+candidates is most of an answer's cost.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+_MORE: Final = 0x80
+"""Another byte follows."""
+_BITS: Final = 7
+_TWO_BYTES: Final = 1 << 2 * _BITS
+_INDEX = np.arange(_TWO_BYTES)
+_ONE_WIDE: Final = _INDEX[:_MORE].astype("u1")
+_TWO_WIDE: Final = (_INDEX & ~_MORE & 0xFF | _MORE | _INDEX >> _BITS << 8).astype("<u2")
+
+
+def varint(number: int) -> bytes:
+    """One varint, as short as it can be.
+
+    Raises:
+        ValueError: the number is negative.
+    """
+    if number < _MORE:
+        return b"%c" % number if number >= 0 else _negative(number)
+    if number < _TWO_BYTES:
+        return b"%c%c" % (number & 0x7F | _MORE, number >> _BITS)
+    out = bytearray()
+    while number >= _MORE:
+        out.append(number & 0x7F | _MORE)
+        number >>= _BITS
+    out.append(number)
+    return bytes(out)
+
+
+def packed(numbers: NDArray[np.integer[Any]], below: int) -> bytes:
+    """A packed repeated field's bytes: every number in as many bytes as `below - 1` takes.
+
+    A varint may be longer than it has to be, and parsers read it all the same; one width for all lets numpy
+    write them without a loop: 0.2 instead of 2.3 µs for 129 numbers.
+
+    Args:
+        numbers: any integer dtype [N], each at least 0 and less than `below`.
+        below: at least 1.
+    """
+    if below <= _MORE:
+        return _ONE_WIDE[numbers].tobytes()
+    if below <= _TWO_BYTES:
+        return _TWO_WIDE[numbers].tobytes()
+    width = -(-(below - 1).bit_length() // _BITS)
+    parts = numbers[:, None] >> np.arange(width) * _BITS & 0x7F
+    parts[:, :-1] |= _MORE
+    return parts.astype("u1").tobytes()
+
+
+def _negative(number: int) -> bytes:
+    raise ValueError(f"{number} is negative: a varint here is unsigned")
