@@ -48,14 +48,16 @@ def packed(numbers: NDArray[np.integer[Any]], below: int) -> bytes:
         numbers: any integer dtype [N], each at least 0 and less than `below`.
         below: at least 1.
     """
+    wide: NDArray[Any]
     if below <= _MORE:
-        return _ONE_WIDE[numbers].tobytes()
-    if below <= _TWO_BYTES:
-        return _TWO_WIDE[numbers].tobytes()
-    width = -(-(below - 1).bit_length() // _BITS)
-    parts = numbers[:, None] >> np.arange(width) * _BITS & 0x7F
-    parts[:, :-1] |= _MORE
-    return parts.astype("u1").tobytes()
+        wide = _ONE_WIDE[numbers]
+    elif below <= _TWO_BYTES:
+        wide = _TWO_WIDE[numbers]
+    else:
+        width = -(-(below - 1).bit_length() // _BITS)
+        wide = (numbers[:, None] >> np.arange(width) * _BITS & 0x7F).astype("u1")
+        wide[:, :-1] |= _MORE
+    return wide.tobytes()
 
 
 def _negative(number: int) -> bytes:

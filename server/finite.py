@@ -21,7 +21,7 @@ _BITS: Final[Mapping[int, tuple[Any, Any, int, int]]] = {
     2: (np.dtype("<i2"), np.dtype("<u2"), 0x7C00, 0xFC00),
     4: (np.dtype("<i4"), np.dtype("<u4"), 0x7F80_0000, 0xFF80_0000),
 }
-"""By size of a number in bytes: the same bits as signed and unsigned integers, and +infinity and -infinity there."""
+"""By bytes of a number: its bits as signed and as unsigned integer, +infinity and -infinity there."""
 
 
 def all_finite(array: NDArray[Any]) -> bool:

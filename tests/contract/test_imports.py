@@ -35,7 +35,7 @@ SERVER_LAYERS = (
     {"wire", "reply"},
     {"engine", "metrics"},
     {"core", "status", "logs"},
-    {"errors", "config", "domain", "machine", "tuning"},
+    {"errors", "config", "domain", "finite", "machine", "tuning"},
 )
 """A layer imports only those written below it; modules of one layer do not know one another."""
 

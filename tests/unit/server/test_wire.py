@@ -17,7 +17,7 @@ from podium.v1 import ranking_pb2 as pb
 from protos.tensor import NUMPY, to_message
 from server import reply, wire
 from server.config import Limits
-from server.domain import Importance, RunStamps, Scored
+from server.domain import Importance, RunStamps
 from server.engine.bundle import open_bundle
 from server.errors import Kind, Reason, Refused
 from server.wire import Decoder
@@ -25,7 +25,7 @@ from tests.bundles.tiny import STRICT, TINY, WORDS, TinyRanker
 
 _T = TypeVar("_T")
 IDENTITY = reply.Identity("tiny", 1, "int8")
-TIMINGS = reply.Timings(1, 2, 3, 4)
+TIMINGS = reply.Timings(1, 2, 3, 4, 5, 6)
 STAMPS = RunStamps(0, 1, 2, 30, 3)
 
 
@@ -40,8 +40,9 @@ def decoders(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Decoder]:
 
 
 def encoded(request: Any, scores: Any) -> pb.RankResponse:
-    """The answer to a request that was scored so."""
-    return reply.encode(request, scores, IDENTITY, TIMINGS, Scored({"score": scores}, STAMPS))
+    """The answer to a request that was scored so, read back."""
+    body = reply.encode(request, scores, IDENTITY).body
+    return pb.RankResponse.FromString(body + reply.encode_timings(TIMINGS, STAMPS))
 
 
 @given(rows=st.integers(1, 60), seed=st.integers(0, 1000), prior=st.booleans())
@@ -184,7 +185,9 @@ def test_the_answer_names_who_answered_and_how_long_it_took(decoders: dict[str, 
         response.variant,
         response.step,
     )
-    timings = pb.Timings(decode_us=1, queue_us=2, form_us=3, run_us=4, batch_rows=30, batch_requests=3)
+    timings = pb.Timings(
+        decode_us=1, queue_us=2, form_us=3, run_us=4, split_us=5, total_us=6, batch_rows=30, batch_requests=3
+    )
     assert timings == response.timings
 
 
