@@ -12,7 +12,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import sys
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from typing import Final, cast
 
 import numpy as np
@@ -20,7 +20,7 @@ import uvloop
 
 from http2.frames import ProtocolError
 from http2.headers import encode
-from http2.messages import prefixed
+from http2.messages import Room, prefixed
 from http2.server import Connection, Event, HalfClosed, Limits, Message, Opened
 from loadtest.client import envelope
 from loadtest.client.door import MESSAGE_BYTES_MAX, RANK, RANK_STREAM
@@ -31,6 +31,8 @@ STREAMS_MAX: Final = 10_000
 """Calls at once on one connection: more than a client process has in flight."""
 IN_FLIGHT_MAX: Final = 1 << 20
 """As the notice says it: nothing is ever in flight here."""
+PARTS_BYTES_MAX: Final = 1 << 30
+"""Of requests that have come in part, per connection."""
 _UNARY, _STREAM = RANK.encode(), RANK_STREAM.encode()
 _HEAD: Final = encode([(":status", "200"), ("content-type", "application/grpc")])
 _OK: Final = encode([("grpc-status", "0")])
@@ -54,12 +56,14 @@ def answer(candidates: int) -> bytes:
 
 
 class _Link(asyncio.Protocol):
-    """One connection."""
+    """One connection, among `links` while it stands."""
 
-    def __init__(self, reply: bytes) -> None:
+    def __init__(self, reply: bytes, links: set[_Link]) -> None:
+        self.gone = asyncio.get_running_loop().create_future()
+        self._links = links
         self._reply = reply
         self._prefixed = prefixed(reply)
-        self._connection = Connection(Limits(MESSAGE_BYTES_MAX, STREAMS_MAX))
+        self._connection = Connection(Limits(MESSAGE_BYTES_MAX, STREAMS_MAX, Room(PARTS_BYTES_MAX)))
         self._streams: set[int] = set()
         """Calls of RankStream."""
         self._transport: asyncio.Transport
@@ -69,6 +73,16 @@ class _Link(asyncio.Protocol):
         # uvloop's transports do not inherit from asyncio's.
         self._transport = cast(asyncio.Transport, transport)
         self._transport.write(self._connection.take())
+        self._links.add(self)
+
+    def connection_lost(self, _: Exception | None) -> None:
+        """The socket is gone."""
+        self._links.discard(self)
+        self.gone.set_result(None)
+
+    def hang_up(self) -> None:
+        """At once."""
+        self._transport.abort()
 
     def data_received(self, data: bytes) -> None:
         """Answer everything that has come, in one write."""
@@ -122,18 +136,24 @@ class _Link(asyncio.Protocol):
             self._connection.end(stream, _OK)
 
 
-async def serve(candidates: int, say: Callable[[str], None], until: Callable[[], object]) -> None:
-    """Serve on a free port of the loopback until `until`, a blocking call, comes back.
+async def serve(candidates: int, say: Callable[[str], None], until: Awaitable[object]) -> None:
+    """Serve on a free port of the loopback until `until` comes about.
 
     Args:
         say: told host:port.
     """
     reply = answer(candidates)
-    server = await asyncio.get_running_loop().create_server(lambda: _Link(reply), "127.0.0.1", 0)
+    links: set[_Link] = set()
+    loop = asyncio.get_running_loop()
+    server = await loop.create_server(lambda: _Link(reply, links), "127.0.0.1", 0)
     host, port = server.sockets[0].getsockname()
     say(f"{host}:{port}")
-    await asyncio.to_thread(until)
+    await until
     server.close()
+    left = list(links)
+    for link in left:
+        link.hang_up()
+    await asyncio.gather(*(link.gone for link in left))
 
 
 def main() -> None:
@@ -141,7 +161,8 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m loadtest.null_server")
     parser.add_argument("--candidates", type=int, default=100)
     candidates = parser.parse_args().candidates
-    uvloop.run(serve(candidates, lambda address: print(f"{READY}{address}", flush=True), sys.stdin.read))
+    ends = asyncio.to_thread(sys.stdin.read)
+    uvloop.run(serve(candidates, lambda address: print(f"{READY}{address}", flush=True), ends))
 
 
 if __name__ == "__main__":

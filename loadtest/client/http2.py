@@ -40,7 +40,7 @@ class Http2:
         self._links.own(self._sweep())
 
     def ask(self, number: int, message: bytes, timeout_s: float, settle: Settle) -> None:
-        """Send over the next connection that stands; without one the request ends as UNAVAILABLE."""
+        """Send over the next connection; where none can be had the request ends as UNAVAILABLE."""
         deadline_ns = time.monotonic_ns() + round(timeout_s * 1e9)
         self._asked[number] = _Asked(message, timeout_s, deadline_ns, settle, resent=False)
         self._send(number)
@@ -79,11 +79,18 @@ class Http2:
                 self._send(number)
 
     def _send(self, number: int) -> None:
-        asked = self._asked[number]
         link = self._links.next()
         if link is None:
-            loop = asyncio.get_running_loop()
-            loop.call_soon(self._settle, number, time.monotonic_ns(), GONE)
+            self._links.later(lambda found: self._send_over(found, number))
+        else:
+            self._send_over(link, number)
+
+    def _send_over(self, link: Link | None, number: int) -> None:
+        asked = self._asked.get(number)
+        if asked is None:
+            return  # it was given up meanwhile
+        if link is None:
+            self._settle(number, time.monotonic_ns(), GONE)
             return
         prefix = b"\0" + len(asked.message).to_bytes(4, "big")
         link.call(number, self._block(asked.timeout_s), prefix, asked.message)

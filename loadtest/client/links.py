@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Coroutine, Iterator
+from collections.abc import Callable, Coroutine, Iterator
 from typing import Any, Final, Protocol, cast
 
 from http2.client import Conversation, Event
@@ -123,7 +123,11 @@ class Links:
         self.owner = owner
         self._address = address
         self._all = [Link(self) for _ in range(connections)]
+        self._left: set[Link] = set()
+        """The server takes no more calls on these, and still has some."""
         self._turn = 0
+        self._connecting = 0
+        self._waiting: list[Callable[[Link | None], None]] = []
         self._tasks: set[asyncio.Task[None]] = set()
         self._closed = False
 
@@ -151,6 +155,16 @@ class Links:
                 return link
         return None
 
+    def later(self, act: Callable[[Link | None], None]) -> None:
+        """When `next` has none: act on the connection that is being made, or on None when none comes about.
+
+        As any gRPC client: a request waits for a connection's first attempt, and for no second one.
+        """
+        if self._connecting:
+            self._waiting.append(act)
+        else:
+            asyncio.get_running_loop().call_soon(act, None)
+
     def own(self, work: Coroutine[Any, Any, None]) -> None:
         """Run this until `close`."""
         task: asyncio.Task[None] = asyncio.get_running_loop().create_task(work)
@@ -162,23 +176,28 @@ class Links:
         self._closed = True
         for task in self._tasks:
             task.cancel()
-        for link in self._all:
+        for link in (*self._all, *self._left):
             link.close()
         await asyncio.gather(*self._tasks, return_exceptions=True)
 
     def leaving(self, link: Link) -> None:
         """The server wants to be rid of this connection: another takes its place at once."""
+        self._left.add(link)
         self._replace(link)
         self.owner.leaving(link)
 
     def lost(self, link: Link, tokens: list[object]) -> None:
         """A connection is gone."""
-        self.owner.lost(link, tokens)
+        self._left.discard(link)
         self._replace(link)
+        self.owner.lost(link, tokens)
 
     def _replace(self, link: Link) -> None:
         if link in self._all and not self._closed:
-            self.own(self._again(self._all.index(link)))
+            at = self._all.index(link)
+            self._all[at] = Link(self)
+            self._connecting += 1
+            self.own(self._again(at))
 
     async def _connect(self, link: Link) -> None:
         host, _, port = self._address.rpartition(":")
@@ -188,20 +207,35 @@ class Links:
         await link.ready
 
     async def _again(self, at: int) -> None:
-        """A new connection in the place of another; each attempt is a link of its own."""
-        wait_s = 0.0
-        while not self._closed:
-            link = self._all[at] = Link(self)
-            try:
-                async with asyncio.timeout(CONNECT_S_MAX):
-                    await self._connect(link)
-            except (OSError, TimeoutError):
-                self._all[at] = Link(self)  # whatever still becomes of the failed one is nobody's
-                link.close()
-            else:
-                return
-            wait_s = min(max(2 * wait_s, AGAIN_S_MIN), AGAIN_S_MAX)
+        """A new connection in that place; each attempt is a link of its own."""
+        stands = await self._attempt(at)
+        self._connecting -= 1
+        self._serve_waiting()
+        wait_s = AGAIN_S_MIN
+        while not stands:
             await asyncio.sleep(wait_s)
+            wait_s = min(2 * wait_s, AGAIN_S_MAX)
+            stands = await self._attempt(at)
+
+    async def _attempt(self, at: int) -> bool:
+        link = self._all[at] = Link(self)
+        try:
+            async with asyncio.timeout(CONNECT_S_MAX):
+                await self._connect(link)
+        except (OSError, TimeoutError):
+            self._all[at] = Link(self)  # whatever still becomes of the failed one is nobody's
+            link.close()
+            return False
+        return True
+
+    def _serve_waiting(self) -> None:
+        waiting, self._waiting = self._waiting, []
+        for act in waiting:
+            link = self.next()
+            if link is None and self._connecting:
+                self._waiting.append(act)
+            else:
+                act(link)
 
 
 def request_headers(path: str, address: str, *more: tuple[str, str]) -> list[tuple[str, str]]:

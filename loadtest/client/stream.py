@@ -15,7 +15,7 @@ from google.protobuf.message import DecodeError
 
 from http2 import headers
 from http2.client import Event, Finished, Received, Unprocessed
-from http2.messages import MessageError, MessageReader
+from http2.messages import MessageError, MessageReader, Room
 from loadtest.client import envelope
 from loadtest.client.door import (
     CONNECT_S_MAX,
@@ -55,7 +55,7 @@ class _Stream:
         self.link = link
         self.asked: dict[int, _Asked] = {}
         self.draining = False
-        self.reader = MessageReader(MESSAGE_BYTES_MAX)
+        self.reader = MessageReader(MESSAGE_BYTES_MAX, Room(MESSAGE_BYTES_MAX))
         self.opened: asyncio.Future[Ended | None] = asyncio.get_running_loop().create_future()
         """Set once: None by the server's first word, else how the stream ended without one."""
         self._last_id = 0
@@ -66,11 +66,12 @@ class _Stream:
         self.asked[self._last_id] = asked
         self.link.send(self, envelope.rank(self._last_id, len(asked.message)), asked.message)
 
-    def take_back(self, number: int) -> None:
+    def take_back(self, number: int) -> _Asked:
         """Give a request up: unsent as long as flow control held it back, else told to the server."""
         asked = self.asked.pop(number)
         if not self.link.withdraw(self, envelope.rank(number, len(asked.message))):
             self.link.send(self, envelope.cancel(number))
+        return asked
 
     def finish_if_drained(self) -> None:
         """Close our side of a drained stream with the last answer."""
@@ -93,6 +94,8 @@ class Stream:
         """The stream of each link that takes requests."""
         self._streams: set[_Stream] = set()
         """All that are not over."""
+        self._waiting: dict[int, _Asked] = {}
+        """By number: for a connection that is being made."""
         self._block = headers.encode(request_headers(RANK_STREAM, address))
 
     async def open(self) -> None:
@@ -113,7 +116,7 @@ class Stream:
         self._links.own(self._sweep())
 
     def ask(self, number: int, message: bytes, timeout_s: float, settle: Settle) -> None:
-        """Send over the next connection that stands; without one the request ends as UNAVAILABLE."""
+        """Send over the next connection; where none can be had the request ends as UNAVAILABLE."""
         deadline_ns = time.monotonic_ns() + round(timeout_s * 1e9)
         self._send(_Asked(number, message, deadline_ns, settle, resent=False))
 
@@ -151,10 +154,22 @@ class Stream:
     def _send(self, asked: _Asked) -> None:
         link = self._links.next()
         if link is None:
-            loop = asyncio.get_running_loop()
-            loop.call_soon(asked.settle, asked.number, time.monotonic_ns(), GONE)
+            self._waiting[asked.number] = asked
+            self._links.later(lambda found: self._send_later(found, asked.number))
         else:
-            (self._current.get(link) or self._begin(link)).send(asked)
+            self._send_over(link, asked)
+
+    def _send_later(self, link: Link | None, number: int) -> None:
+        asked = self._waiting.pop(number, None)
+        if asked is None:
+            return  # it was given up meanwhile
+        if link is None:
+            asked.settle(number, time.monotonic_ns(), GONE)
+        else:
+            self._send_over(link, asked)
+
+    def _send_over(self, link: Link, asked: _Asked) -> None:
+        (self._current.get(link) or self._begin(link)).send(asked)
 
     def _begin(self, link: Link) -> _Stream:
         stream = self._current[link] = _Stream(link)
@@ -226,9 +241,14 @@ class Stream:
         while True:
             await asyncio.sleep(SWEEP_S)
             now_ns = time.monotonic_ns()
+            for number in _overdue(self._waiting, now_ns):
+                self._waiting.pop(number).settle(number, now_ns, LATE)
             for stream in list(self._streams):
-                late = [(at, asked) for at, asked in stream.asked.items() if asked.deadline_ns <= now_ns]
-                for at, asked in late:
-                    stream.take_back(at)
+                for at in _overdue(stream.asked, now_ns):
+                    asked = stream.take_back(at)
                     asked.settle(asked.number, now_ns, LATE)
                 stream.finish_if_drained()
+
+
+def _overdue(asked: dict[int, _Asked], now_ns: int) -> list[int]:
+    return [at for at, one in asked.items() if one.deadline_ns <= now_ns]
