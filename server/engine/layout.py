@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Final
 
 import numpy as np
+from numpy.typing import NDArray
 
 from protos.manifest import Input, Manifest
 from server.domain import Array
@@ -22,6 +23,10 @@ KNOWN_FEATURES = frozenset({"vocab"})
 _ROLES = frozenset(
     {"context", "context_length", "candidate", "candidate_id", "prior_score", "row_to_context"}
 )
+
+_TABLE_PER_KEY_MAX: Final = 4
+_TABLE_MIN: Final = 1 << 14
+"""A vocabulary's table may have so many ids per key, and so many in any case (256 KiB)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,12 +99,16 @@ class Vocabulary:
         rows: embedding row of each key, int64.
         unknown_row: row of an id that is not among the keys.
         refuse_unknown: an unknown id makes the request invalid.
+        table: id -> row, where the ids are small enough numbers to index one; the row of every other index is
+            `unknown_row`, and its second half is free of keys, so that a negative id, which counts from
+            the end, finds none. None: search among the keys.
     """
 
     keys: Array
     rows: Array
     unknown_row: int
     refuse_unknown: bool
+    table: Array | None = None
 
     @classmethod
     def of(cls, table: Array, *, unknown_row: int, refuse_unknown: bool) -> Vocabulary:
@@ -107,14 +116,26 @@ class Vocabulary:
         rows = np.delete(np.arange(len(table), dtype=np.int64), unknown_row)
         keys = table[rows]
         order = np.argsort(keys, kind="stable")
-        return cls(keys[order], rows[order], unknown_row, refuse_unknown)
+        keys, rows = keys[order], rows[order]
+        return cls(keys, rows, unknown_row, refuse_unknown, _table(keys, rows, unknown_row))
 
-    def lookup(self, ids: Array) -> tuple[Array, Any]:
+    def lookup(self, ids: Array) -> tuple[Array, NDArray[np.bool_] | None]:
         """Map ids to rows.
 
         Returns:
-            rows, int64 in the shape of `ids`; bool mask of unknown ids, or None when all are known.
+            rows, int64 in the shape of `ids`; mask of unknown ids, or None when all are known.
         """
+        if self.table is not None and ids.ndim and ids.dtype.kind in "iu":
+            try:
+                rows = self.table[ids]
+            except IndexError:  # an id beyond the table
+                return self._search(ids)
+            # Row 0 is the usual unknown row, and counting what is not 0 needs no comparison before it.
+            known = np.count_nonzero(rows if self.unknown_row == 0 else rows != self.unknown_row)
+            return rows, None if known == ids.size else rows == self.unknown_row
+        return self._search(ids)
+
+    def _search(self, ids: Array) -> tuple[Array, NDArray[np.bool_] | None]:
         flat = ids.ravel()  # a scalar id too becomes an array that can be indexed
         at = np.searchsorted(self.keys, flat)
         np.minimum(at, len(self.keys) - 1, out=at)
@@ -125,3 +146,15 @@ class Vocabulary:
         unknown = ~known
         rows[unknown] = self.unknown_row
         return rows.reshape(ids.shape), unknown.reshape(ids.shape)
+
+
+def _table(keys: Array, rows: Array, unknown_row: int) -> Array | None:
+    """`Vocabulary.table`, if at most a few times as large as the keys themselves."""
+    if keys.dtype.kind not in "iu" or not len(keys) or keys[0] < 0:
+        return None
+    size = int(keys[-1]) + 1
+    if size > max(_TABLE_PER_KEY_MAX * len(keys), _TABLE_MIN):
+        return None
+    table = np.full(2 * size, unknown_row, np.int64)
+    table[keys[::-1]] = rows[::-1]  # of two equal keys the first counts, as in a search
+    return table

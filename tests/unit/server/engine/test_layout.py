@@ -13,7 +13,11 @@ from protos.manifest import Input
 from server.engine.layout import Layout, UnsupportedBundle, Vocabulary
 from tests.bundles.tiny import TINY, TinyRanker
 
-KEYS = st.lists(st.integers(-(2**63), 2**63 - 1), min_size=2, max_size=30, unique=True)
+ANY_IDS = st.integers(-(2**63), 2**63 - 1)
+SMALL_IDS = st.integers(0, 60)
+KEYS = st.lists(ANY_IDS, min_size=2, max_size=30, unique=True) | st.lists(
+    SMALL_IDS, min_size=2, max_size=30, unique=True
+)
 WORDS = st.lists(
     st.text(st.characters(exclude_characters="\0", exclude_categories=["Cs"]), max_size=5),
     min_size=2,
@@ -35,14 +39,45 @@ def test_known_ids_find_their_row(keys: list[Any], unknown: int, asked: list[int
     assert expected.tolist() == ([False] * len(wanted) if mask is None else mask.tolist())
 
 
-@given(keys=KEYS, ids=st.lists(st.integers(-(2**63), 2**63 - 1), min_size=1, max_size=20))
-def test_unknown_ids_take_the_unknown_row(keys: list[int], ids: list[int]) -> None:
-    """Wherever they fall between the keys, and beyond either end."""
-    vocabulary = Vocabulary.of(np.array(keys), unknown_row=0, refuse_unknown=False)
+@given(
+    keys=KEYS,
+    unknown=st.integers(0, 29),
+    ids=st.lists(ANY_IDS | st.integers(-130, 130), min_size=1, max_size=20),
+)
+def test_unknown_ids_take_the_unknown_row(keys: list[int], unknown: int, ids: list[int]) -> None:
+    """Wherever they fall between the keys, and beyond either end, below zero too."""
+    unknown_row = unknown % len(keys)
+    vocabulary = Vocabulary.of(np.array(keys), unknown_row=unknown_row, refuse_unknown=False)
     rows, mask = vocabulary.lookup(np.array(ids))
-    expected = [keys.index(one) if one in keys[1:] else 0 for one in ids]
+    row_of = {key: row for row, key in enumerate(keys) if row != unknown_row}
+    expected = [row_of.get(one, unknown_row) for one in ids]
     assert expected == rows.tolist()
-    assert [row == 0 for row in expected] == ([False] * len(ids) if mask is None else mask.tolist())
+    assert [one not in row_of for one in ids] == ([False] * len(ids) if mask is None else mask.tolist())
+
+
+@pytest.mark.parametrize(
+    ("keys", "indexed"),
+    [
+        (range(1000), True),
+        (range(0, 40_000, 10), False),
+        (range(0, 4000, 10), True),
+        ([7, -1, 0, 1], False),
+        ([5, 2**62], False),
+        (["a", "b"], False),
+    ],
+)
+def test_small_ids_index_a_table(keys: Any, indexed: bool) -> None:
+    """Numbers dense enough for it; anything else is searched for, and never costs memory by its size."""
+    vocabulary = Vocabulary.of(np.array(list(keys)), unknown_row=0, refuse_unknown=False)
+    assert indexed is (vocabulary.table is not None)
+
+
+@pytest.mark.parametrize("dtype", ["?", "u1", "i1", "i4", "f4"])
+def test_ids_of_any_dtype_are_looked_up(dtype: str) -> None:
+    """A column of another dtype than the keys' finds what equals them: no mask, no truncation."""
+    vocabulary = Vocabulary.of(np.array([9, 1, 0, 3]), unknown_row=0, refuse_unknown=False)
+    ids = np.array([0, 1, 1], dtype)
+    assert [2, 1, 1] == vocabulary.lookup(ids)[0].tolist()
 
 
 @pytest.mark.parametrize("shape", [(), (0,), (3,), (2, 2), (0, 3)])
