@@ -66,9 +66,20 @@ class Passage:
         self.deadline_ns = self.decoded_ns = self.offered_ns = 0
         self.done = False
         self.ticket: Ticket | None = None
-        self.request: RankingRequest
+        self.request: RankingRequest | None = None
         self.served: ServedVersion
         self.lane: Lane
+
+    def end(self) -> Settle:
+        """Forget what is not needed any more; whom to tell.
+
+        The door keeps the passage and the passage its door: without this only the garbage collector would free
+        a request's bytes, 20,000 allocations later.
+        """
+        self.done = True
+        self.request = self.ticket = None
+        settle, self.settle = self.settle, _nobody
+        return settle
 
     def scored(self, outcome: Scored | Refusal) -> None:
         """The dispatcher's word: scores, or why there are none."""
@@ -79,6 +90,10 @@ class Passage:
         """The caller does not want it any more; it ends CALLER_CANCELLED, unless it has ended."""
         if not self.done:
             self.ranking.cancel(self)
+
+
+def _nobody(_: bytes | Refusal) -> None:
+    """Whom an ended passage tells."""
 
 
 class Ranking:
@@ -133,8 +148,7 @@ class Ranking:
         except Exception:  # as in `begin`
             self._end_failed(passage)
         else:
-            self._leave(passage)
-            passage.settle(answer)
+            self._leave(passage, answer)
 
     def cancel(self, passage: Passage) -> None:
         """End a request that nobody waits for any more; a run that it is part of goes on without it."""
@@ -147,15 +161,14 @@ class Ranking:
         self._room.used += size
         return Passage(self, size, settle)
 
-    def _leave(self, passage: Passage) -> None:
-        passage.done = True
+    def _leave(self, passage: Passage, outcome: bytes | Refusal) -> None:
         self._in_flight -= 1
         self._room.used -= passage.size
+        passage.end()(outcome)
 
     def _end_refused(self, passage: Passage, refusal: Refusal) -> None:
         self._count_refusal(passage, refusal)
-        self._leave(passage)
-        passage.settle(refusal)
+        self._leave(passage, refusal)
 
     def _end_failed(self, passage: Passage) -> None:
         self._log.exception("request failed", model=passage.model)
@@ -179,6 +192,7 @@ class Ranking:
         """Scores to the answer's bytes."""
         split_ns = clock_ns()
         stamps, lane, served, request = scored.stamps, passage.lane, passage.served, passage.request
+        assert request is not None
         scores = reply.combine(scored.heads, served.bundle.manifest.combine.weights)
         answer = reply.encode(request, scores, _identity(lane.model, lane.version, lane.variant))
         done_ns = clock_ns()
