@@ -26,7 +26,8 @@ _ROLES = frozenset(
 
 _TABLE_PER_KEY_MAX: Final = 4
 _TABLE_MIN: Final = 1 << 14
-"""A vocabulary's table may have so many ids per key, and so many in any case (256 KiB)."""
+_TABLE_ID_MAX: Final = 1 << 62
+"""A vocabulary's table may have so many ids per key, and so many in any case (128 KiB)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,9 +100,8 @@ class Vocabulary:
         rows: embedding row of each key, int64.
         unknown_row: row of an id that is not among the keys.
         refuse_unknown: an unknown id makes the request invalid.
-        table: id -> row, where the ids are small enough numbers to index one; the row of every other index is
-            `unknown_row`, and its second half is free of keys, so that a negative id, which counts from
-            the end, finds none. None: search among the keys.
+        table: where the ids are numbers close together: the row of id `table_from + i`, and `unknown_row` at
+            both ends and in every gap. None: search among the keys.
     """
 
     keys: Array
@@ -109,6 +109,7 @@ class Vocabulary:
     unknown_row: int
     refuse_unknown: bool
     table: Array | None = None
+    table_from: int = 0
 
     @classmethod
     def of(cls, table: Array, *, unknown_row: int, refuse_unknown: bool) -> Vocabulary:
@@ -117,7 +118,13 @@ class Vocabulary:
         keys = table[rows]
         order = np.argsort(keys, kind="stable")
         keys, rows = keys[order], rows[order]
-        return cls(keys, rows, unknown_row, refuse_unknown, _table(keys, rows, unknown_row))
+        if keys.dtype.kind != "i" or not _close(keys):
+            return cls(keys, rows, unknown_row, refuse_unknown)
+        first = int(keys[0]) - 1
+        by_id = np.full(int(keys[-1]) - first + 2, unknown_row, np.int64)
+        # Backwards: of two equal keys the first counts, as in a search.
+        by_id[keys[::-1].astype(np.int64) - first] = rows[::-1]
+        return cls(keys, rows, unknown_row, refuse_unknown, by_id, first)
 
     def lookup(self, ids: Array) -> tuple[Array, NDArray[np.bool_] | None]:
         """Map ids to rows.
@@ -126,10 +133,9 @@ class Vocabulary:
             rows, int64 in the shape of `ids`; mask of unknown ids, or None when all are known.
         """
         if self.table is not None and ids.ndim and ids.dtype.kind in "iu":
-            try:
-                rows = self.table[ids]
-            except IndexError:  # an id beyond the table
-                return self._search(ids)
+            # Clipped, an id outside finds an end of the table; so it does where the difference overflows.
+            at = ids if self.table_from == 0 else np.subtract(ids, self.table_from, dtype=np.int64)
+            rows = self.table.take(at, mode="clip")
             # Row 0 is the usual unknown row, and counting what is not 0 needs no comparison before it.
             known = np.count_nonzero(rows if self.unknown_row == 0 else rows != self.unknown_row)
             return rows, None if known == ids.size else rows == self.unknown_row
@@ -148,13 +154,8 @@ class Vocabulary:
         return rows.reshape(ids.shape), unknown.reshape(ids.shape)
 
 
-def _table(keys: Array, rows: Array, unknown_row: int) -> Array | None:
-    """`Vocabulary.table`, if at most a few times as large as the keys themselves."""
-    if keys.dtype.kind not in "iu" or not len(keys) or keys[0] < 0:
-        return None
-    size = int(keys[-1]) + 1
-    if size > max(_TABLE_PER_KEY_MAX * len(keys), _TABLE_MIN):
-        return None
-    table = np.full(2 * size, unknown_row, np.int64)
-    table[keys[::-1]] = rows[::-1]  # of two equal keys the first counts, as in a search
-    return table
+def _close(keys: Array) -> bool:
+    """Sorted integer keys have few gaps, and lie where a difference that overflows is not among them."""
+    if not len(keys) or keys[0] < -_TABLE_ID_MAX or keys[-1] > _TABLE_ID_MAX:
+        return False
+    return int(keys[-1]) - int(keys[0]) < max(_TABLE_PER_KEY_MAX * len(keys), _TABLE_MIN)

@@ -14,10 +14,17 @@ from server.engine.layout import Layout, UnsupportedBundle, Vocabulary
 from tests.bundles.tiny import TINY, TinyRanker
 
 ANY_IDS = st.integers(-(2**63), 2**63 - 1)
-SMALL_IDS = st.integers(0, 60)
-KEYS = st.lists(ANY_IDS, min_size=2, max_size=30, unique=True) | st.lists(
-    SMALL_IDS, min_size=2, max_size=30, unique=True
-)
+KEYS = st.lists(ANY_IDS, min_size=2, max_size=30, unique=True)
+BASES = st.sampled_from([0, 1, -30, 1000, 2**62, -(2**62), 2**63 - 61, -(2**63)])
+
+
+@st.composite
+def close_keys(draw: st.DrawFn) -> list[int]:
+    """Keys close together, anywhere between the smallest and the largest integer."""
+    base = draw(BASES)
+    return [base + at for at in draw(st.lists(st.integers(0, 60), min_size=2, max_size=30, unique=True))]
+
+
 WORDS = st.lists(
     st.text(st.characters(exclude_characters="\0", exclude_categories=["Cs"]), max_size=5),
     min_size=2,
@@ -26,7 +33,11 @@ WORDS = st.lists(
 )
 
 
-@given(keys=KEYS | WORDS, unknown=st.integers(0, 29), asked=st.lists(st.integers(0, 29), max_size=20))
+@given(
+    keys=KEYS | close_keys() | WORDS,
+    unknown=st.integers(0, 29),
+    asked=st.lists(st.integers(0, 29), max_size=20),
+)
 def test_known_ids_find_their_row(keys: list[Any], unknown: int, asked: list[int]) -> None:
     """Entry i of the table is the id of row i, but for the unknown row, whose entry is no id."""
     unknown_row = unknown % len(keys)
@@ -39,13 +50,13 @@ def test_known_ids_find_their_row(keys: list[Any], unknown: int, asked: list[int
     assert expected.tolist() == ([False] * len(wanted) if mask is None else mask.tolist())
 
 
-@given(
-    keys=KEYS,
-    unknown=st.integers(0, 29),
-    ids=st.lists(ANY_IDS | st.integers(-130, 130), min_size=1, max_size=20),
-)
-def test_unknown_ids_take_the_unknown_row(keys: list[int], unknown: int, ids: list[int]) -> None:
-    """Wherever they fall between the keys, and beyond either end, below zero too."""
+@given(keys=KEYS | close_keys(), unknown=st.integers(0, 29), data=st.data())
+def test_unknown_ids_take_the_unknown_row(keys: list[int], unknown: int, data: st.DataObject) -> None:
+    """Wherever they fall between the keys, and beyond either end."""
+    near = BASES.flatmap(lambda base: st.integers(base - 130, base + 130))
+    ids = data.draw(
+        st.lists(ANY_IDS | near.filter(lambda one: -(2**63) <= one < 2**63), min_size=1, max_size=9)
+    )
     unknown_row = unknown % len(keys)
     vocabulary = Vocabulary.of(np.array(keys), unknown_row=unknown_row, refuse_unknown=False)
     rows, mask = vocabulary.lookup(np.array(ids))
@@ -58,16 +69,17 @@ def test_unknown_ids_take_the_unknown_row(keys: list[int], unknown: int, ids: li
 @pytest.mark.parametrize(
     ("keys", "indexed"),
     [
-        (range(1000), True),
+        (range(-5, 1000), True),
+        (range(2**62 - 9, 2**62), True),
         (range(0, 40_000, 10), False),
         (range(0, 4000, 10), True),
-        ([7, -1, 0, 1], False),
-        ([5, 2**62], False),
+        ([7, -(2**63), 1 - 2**63], False),
+        ([5, 7, 2**62], False),
         (["a", "b"], False),
     ],
 )
-def test_small_ids_index_a_table(keys: Any, indexed: bool) -> None:
-    """Numbers dense enough for it; anything else is searched for, and never costs memory by its size."""
+def test_ids_close_together_index_a_table(keys: Any, indexed: bool) -> None:
+    """Anything else is searched for, and never costs memory by its size."""
     vocabulary = Vocabulary.of(np.array(list(keys)), unknown_row=0, refuse_unknown=False)
     assert indexed is (vocabulary.table is not None)
 
