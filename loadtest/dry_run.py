@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import numpy as np
 
 from loadtest.plan import Plan
-from loadtest.scenario.form import Closed
+from loadtest.scenario.form import DOORS, Closed
 from loadtest.schedule.build import budgets_ms
 from loadtest.stats.binomial import requests_for_verdict, requests_min
 
@@ -17,6 +17,7 @@ def describe(plan: Plan) -> Iterator[str]:
     scenario, facts, slo = plan.scenario, plan.facts, plan.scenario.slo
     yield f"scenario    {scenario.name}: {scenario.description}"
     yield f"target      {scenario.target.kind} {scenario.target.address}".rstrip()
+    yield f"door        {DOORS[scenario.target.transport]}"
     yield (
         f"promise     p{slo.percentile:g} within {', '.join(f'{ms:g}' for ms in budgets_ms(scenario))} ms, "
         f"at {slo.confidence:.0%} confidence"

@@ -105,6 +105,8 @@ def _not_servers(plan: Plan) -> str:
     scenario = plan.scenario
     if scenario.target.kind != "rank":
         return "for a server"
+    if scenario.target.transport == "stream":
+        return "sent to Rank, not to RankStream"
     if len({phase.arrivals for phase in _measured(plan)}) > 1:
         return "one rate from beginning to end"
     if not all(isinstance(phase.arrivals, Poisson) for phase in scenario.phases):

@@ -21,6 +21,7 @@ AsJson = Annotated[bool, typer.Option("--json", help="print the result as JSON o
 _KEYS: Final = {
     "target": "target.address",
     "metrics": "target.metrics_url",
+    "transport": "target.transport",
     "connections": "target.connections",
     "bundle": "workload.bundle",
     "requests": "workload.requests",
@@ -53,6 +54,9 @@ def _shared(
     ] = None,
     metrics: Annotated[str | None, typer.Option(help="the server's metrics page, read once a second")] = None,
     seed: Annotated[int | None, typer.Option(help="same seed, same schedule")] = None,
+    transport: Annotated[
+        str | None, typer.Option(help="the door: http2 (Rank), stream (RankStream), grpcio (Rank, by grpcio)")
+    ] = None,
     connections: Annotated[int | None, typer.Option(help="TCP connections per client process")] = None,
     processes: Annotated[int | None, typer.Option(help="client processes")] = None,
     cores: Annotated[str | None, typer.Option(help="CPU ids for them, as 1,2")] = None,

@@ -82,7 +82,7 @@ def print_runs(runs: Sequence[Named], console: Console) -> None:
 
 
 def warnings(runs: Sequence[Named]) -> list[str]:
-    """What makes runs hard to compare, by name: another schedule, workload, promise or machine."""
+    """What makes runs hard to compare, by name: another schedule, workload, door, promise or machine."""
     _, base = runs[0]
     said = []
     for name, run in runs[1:]:
@@ -108,6 +108,7 @@ def differences(runs: Sequence[Named]) -> list[str]:
 _PREMISES: Final[tuple[tuple[str, Callable[[Run], object]], ...]] = (
     ("schedule", lambda run: run.schedule_sha256),
     ("workload", lambda run: run.workload.sha256),
+    ("door", lambda run: run.scenario.target.transport),
     ("budget", lambda run: (run.scenario.slo.budget_ms, run.scenario.slo.percentile)),
 )
 

@@ -132,6 +132,7 @@ def provenance(run: Run) -> list[tuple[str, str]]:
     return [
         ("scenario", _after(run.scenario.name, run.scenario.description)),
         ("target", run.scenario.target.address or run.scenario.target.kind),
+        ("door", words.door(run)),
         ("created", run.created),
         ("requests", sent),
         ("workload sha256", workload.sha256),

@@ -78,6 +78,7 @@ def _facts(run: Run) -> list[str]:
     rates = [("offered", numbers.offered_per_s), ("goodput", numbers.goodput_per_s)]
     rates += [("degraded", numbers.degraded_goodput_per_s)] if numbers.degraded else []
     said = [", ".join(f"{name} {words.per_second(rate)}" for name, rate in rates), words.counts(numbers)]
+    said.append(f"door: {words.door(run)}")
     if interval := words.interval(numbers.tail):
         name = f"{words.confidence(run)} interval of the {words.percentile_name(run)}"
         said.append(f"{name}: {interval} ms ({numbers.tail.method})")

@@ -8,7 +8,7 @@ from typing import Final
 
 from loadtest.records import STAGES
 from loadtest.result import Milliseconds, Numbers, Quality, Refused, Run, Tail
-from loadtest.scenario.form import Closed
+from loadtest.scenario.form import DOORS, Closed
 
 TOO_FEW: Final = "too few"
 NEVER: Final = "∞"
@@ -178,6 +178,12 @@ def budget(run: Run) -> str:
     if own:
         return "its class's budget"
     return f"{run.scenario.slo.budget_ms:g} ms" if run.scenario.slo.budget_ms else "the model's budget"
+
+
+def door(run: Run) -> str:
+    """How requests reached the server."""
+    target = run.scenario.target
+    return f"{DOORS[target.transport]}; {count(target.connections, 'connection')} per process"
 
 
 def promise(run: Run) -> str:

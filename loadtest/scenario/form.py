@@ -21,6 +21,12 @@ Share = Annotated[float, Meta(gt=0, lt=1)]
 
 
 Transport = Literal["http2", "grpcio", "stream"]
+DOORS: Final[dict[Transport, str]] = {
+    "http2": "Rank, by our own client",
+    "grpcio": "Rank, by grpcio's client",
+    "stream": "RankStream, by our own client",
+}
+"""Each transport in words: the method, and who calls it."""
 
 
 class Target(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):

@@ -13,7 +13,7 @@ from typing import Final
 
 from loadtest.selftest import request_set
 from loadtest.selftest.check import Check, Sheet
-from loadtest.selftest.experiments import BUDGET_MS, FATES, HELD, LAW, SENDING, STALL, Found
+from loadtest.selftest.experiments import BUDGET_MS, FATES, FATES_STREAMED, HELD, LAW, SENDING, STALL, Found
 from loadtest.verdict import Verdict
 
 EARLY_MS: Final = 0.1
@@ -183,6 +183,7 @@ def _nearest_rank(values: Sequence[float], share: float) -> float:
 _CHECKS: Final[Mapping[str, Callable[[Found, Sheet], None]]] = {
     LAW.name: _law,
     FATES.name: _fates,
+    FATES_STREAMED.name: _fates,
     STALL.name: _stall,
     HELD.name: _held,
 }

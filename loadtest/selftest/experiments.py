@@ -8,7 +8,7 @@ import signal
 import tempfile
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
 
@@ -28,6 +28,7 @@ from loadtest.scenario.form import (
     Scenario,
     Slo,
     Target,
+    Transport,
     Workload,
 )
 from loadtest.selftest import request_set
@@ -57,6 +58,7 @@ class Experiment:
     Attributes:
         hold_at_s, hold_s: stop the client's processes for so long; 0 = never.
         processes: of the client.
+        transport: the door that it takes.
     """
 
     name: str
@@ -67,6 +69,7 @@ class Experiment:
     hold_at_s: float = 0.0
     hold_s: float = 0.0
     processes: int = 1
+    transport: Transport = "http2"
 
 
 LAW: Final = Experiment(
@@ -94,6 +97,12 @@ FATES: Final = Experiment(
     duration_s=6.0,
     processes=2,
 )
+FATES_STREAMED: Final = replace(
+    FATES,
+    name="refusals, streamed",
+    injected=msgspec.structs.replace(FATES.injected, seed=15),
+    transport="stream",
+)
 # Evenly spaced, so that how many a stall holds up is arithmetic.
 STALL: Final = Experiment(
     "stalled server",
@@ -111,7 +120,7 @@ HELD: Final = Experiment(
     hold_at_s=1.5,
     hold_s=0.6,
 )
-EXPERIMENTS: Final = (LAW, FATES, STALL, HELD)
+EXPERIMENTS: Final = (LAW, FATES, FATES_STREAMED, STALL, HELD)
 
 
 @dataclass(frozen=True, slots=True)
@@ -156,7 +165,8 @@ def _once(experiment: Experiment, repeats: int) -> Found:
         requests, labels = request_set.write(folder)
         truth, hold = folder / "truth.json", _Hold(experiment)
         with serving(experiment.injected, truth, set(others)) as address:
-            scenario = _scenario(experiment, Target(address=address), Client(cores=(last,)))
+            target = Target(address=address, transport=experiment.transport)
+            scenario = _scenario(experiment, target, Client(cores=(last,)))
             work = Workload(requests=str(requests), labels=str(labels))
             plan = prepare(msgspec.structs.replace(scenario, workload=work), lambda size, target: None)
             run = execute(plan, folder / "run", hold).run

@@ -44,6 +44,7 @@ _REFUSALS: Final = {
     "overloaded": (grpc.StatusCode.RESOURCE_EXHAUSTED, "OVERLOADED"),
     "expired": (grpc.StatusCode.DEADLINE_EXCEEDED, "EXPIRED_IN_QUEUE"),
     "failed": (grpc.StatusCode.INTERNAL, "EXECUTION_FAILED"),
+    "cancelled": (grpc.StatusCode.CANCELLED, "CANCELLED"),
 }
 
 
@@ -113,7 +114,51 @@ class Mock:
         )
 
     async def rank(self, data: bytes, context: Any) -> bytes:
-        """One request's fate."""
+        """One request's fate, on its own."""
+        said = await self._fate_of(data)
+        if isinstance(said, bytes):
+            return said
+        waits = [found for found in said.details if found.Is(error_details_pb2.RetryInfo.DESCRIPTOR)]
+        trailers = (
+            ("grpc-status-details-bin", said.SerializeToString()),
+            ("grpc-retry-pushback-ms", str(RETRY_MS if waits else -1)),
+        )
+        code = next(code for code in grpc.StatusCode if code.value[0] == said.code)
+        await context.abort(code, said.message, trailers)
+        raise AssertionError("an aborted call goes on")
+
+    async def rank_stream(self, _: object, context: Any) -> None:
+        """The fates of a stream's requests, each as if it were on its own."""
+        tasks: dict[int, asyncio.Task[None]] = {}
+        saying = asyncio.Lock()  # one message at a time
+
+        async def say(answer: Any) -> None:
+            async with saying:
+                await context.write(answer)
+
+        async def rank(number: int, data: bytes) -> None:
+            said = await self._fate_of(data)
+            if isinstance(said, bytes):
+                await say(pb.StreamResponse(id=number, ranked=pb.RankResponse.FromString(said)))
+            else:
+                await say(pb.StreamResponse(id=number, refused=said))
+
+        await say(pb.StreamResponse(notice=pb.Notice(in_flight_max=REQUESTS_MAX)))
+        try:
+            while (asked := await context.read()) is not grpc.aio.EOF:
+                if asked.HasField("rank"):
+                    work = rank(asked.id, asked.rank.SerializeToString())
+                    tasks[asked.id] = asyncio.create_task(work)
+                elif asked.id in tasks and not tasks[asked.id].done():
+                    tasks[asked.id].cancel()
+                    await say(pb.StreamResponse(id=asked.id, refused=_refusal("cancelled")))
+            await asyncio.gather(*tasks.values(), return_exceptions=True)
+        finally:
+            for task in tasks.values():
+                task.cancel()
+
+    async def _fate_of(self, data: bytes) -> bytes | status_pb2.Status:
+        """An answer or a refusal, in its time."""
         arrived_ns, number = time.monotonic_ns(), len(self._fate)
         if not number and self._injected.stall_s:
             self._stalls = asyncio.create_task(self._stall(arrived_ns))
@@ -123,7 +168,7 @@ class Mock:
         self._lag_ms.append(0.0)
         self._told_us.append(0)
         if fate in _REFUSALS:
-            await _refuse(fate, context)
+            return _refusal(fate)
         if fate == "silent":
             await asyncio.get_running_loop().create_future()
         delay_ms = self._injected.late_ms if fate == "late" else self._delays_ms[number]
@@ -143,22 +188,16 @@ class Mock:
         self._stall_ns = (start_ns, time.monotonic_ns())
 
 
-async def _refuse(fate: str, context: Any) -> None:
+def _refusal(fate: str) -> status_pb2.Status:
     code, reason = _REFUSALS[fate]
     status = status_pb2.Status(code=code.value[0], message=reason)
     info = error_details_pb2.ErrorInfo(reason=reason, domain="podium.v1", metadata={"kind": fate})
     status.details.add().Pack(info)
-    pushback_ms = -1
     if fate == "overloaded":
         wait = Duration()
         wait.FromMilliseconds(RETRY_MS)
         status.details.add().Pack(error_details_pb2.RetryInfo(retry_delay=wait))
-        pushback_ms = RETRY_MS
-    trailers = (
-        ("grpc-status-details-bin", status.SerializeToString()),
-        ("grpc-retry-pushback-ms", str(pushback_ms)),
-    )
-    await context.abort(code, reason, trailers)
+    return status
 
 
 def _reply(data: bytes, fate: str, told_us: int) -> bytes:
@@ -197,6 +236,9 @@ async def serve(injected: Injected, truth: Path) -> None:
     # Without serializers the messages stay bytes.
     handlers = {
         "Rank": grpc.unary_unary_rpc_method_handler(mock.rank),
+        "RankStream": grpc.stream_stream_rpc_method_handler(
+            mock.rank_stream, pb.StreamRequest.FromString, pb.StreamResponse.SerializeToString
+        ),
         "ListModels": grpc.unary_unary_rpc_method_handler(_list_models),
     }
     server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler(SERVICE, handlers),))

@@ -34,6 +34,7 @@ OPEN = [
     *("send_lag_p99_ms=10000", "late_sends_ratio=1", "client_cpu=9", "steal=1"),
     *("offered_ratio=1", "arrivals_ks=1"),
 ]
+DOORS = ("http2", "stream")
 PLAIN = ("--set", "quality.reference=false")
 
 
@@ -107,12 +108,23 @@ def serve_fake(start: Start, folder: Path, *settings: str) -> RunningServer:
     return start(folder / "models", "--engine", "fake", *sets)
 
 
+@pytest.mark.parametrize("transport", DOORS)
 def test_every_scheduled_request_is_sent_once_and_recorded(
-    start: Start, requests: Path, tmp_path: Path
+    start: Start, requests: Path, tmp_path: Path, transport: str
 ) -> None:
     """A quick server passes (exit 0); the server counts exactly the schedule, and so do the records."""
     server = serve_fake(start, tmp_path)
-    more = ("--labels", str(requests.with_name("labels.npz")), "--processes", "2", "--seed", "3", *PLAIN)
+    more = (
+        "--transport",
+        transport,
+        "--labels",
+        str(requests.with_name("labels.npz")),
+        "--processes",
+        "2",
+        "--seed",
+        "3",
+        *PLAIN,
+    )
     more += ("--metrics", f"{server.ops_url}/metrics")
     order = Order(server.target, requests, tmp_path / "out", rate=400.0, duration=1.5, warmup=0.5, extra=more)
     code, output, errors = order.run()
@@ -143,7 +155,9 @@ def test_every_scheduled_request_is_sent_once_and_recorded(
         *("run.json", "records.npz", "windows.csv", "truth.npz", "client.npz", "server_metrics.om"),
         *("report.md", "report.html"),
     }
-    assert "PASS" in (order.out / "report.html").read_text()
+    page = (order.out / "report.html").read_text()
+    assert "PASS" in page
+    assert {"http2": "Rank, by our own client", "stream": "RankStream, by our own client"}[transport] in page
 
 
 def test_a_run_is_folded_again_from_its_files(start: Start, requests: Path, tmp_path: Path) -> None:
@@ -191,10 +205,14 @@ def test_a_server_that_cannot_keep_the_budget_fails(start: Start, requests: Path
     assert 0.0 == found["goodput_per_s"]
 
 
-def test_a_server_that_dies_fails_the_run(start: Start, requests: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize("transport", DOORS)
+def test_a_server_that_dies_fails_the_run(
+    start: Start, requests: Path, tmp_path: Path, transport: str
+) -> None:
     """Killed while under load: what it owed counts as never answered, the run ends and says so, exit 1."""
     server = serve_fake(start, tmp_path)
-    order = Order(server.target, requests, tmp_path / "out", rate=100.0, duration=4.0)
+    more = ("--transport", transport, *PLAIN)
+    order = Order(server.target, requests, tmp_path / "out", rate=100.0, duration=4.0, extra=more)
     with order.begun() as process:
         server.wait_for(lambda scrape: scrape.total("podium_requests_total") >= 50)
         server.signal(signal.SIGKILL)
@@ -287,6 +305,7 @@ def test_without_a_server_there_is_nothing_to_measure(requests: Path, tmp_path: 
     [
         (("--set", "slo.bugdet_ms=3"), "unknown field `bugdet_ms`"),
         (("--rate", "0"), "give --rate"),
+        (("--transport", "carrier"), "Invalid enum value 'carrier' - at `$.target.transport`"),
         (("--duration", "0"), "--duration must be above 0"),
         (("--requests", "absent.podium"), "absent.podium"),
         (("--set", 'workload.order={kind="unique"}'), "workload.order = unique"),
@@ -310,20 +329,25 @@ def test_a_dry_run_sends_nothing(requests: Path, tmp_path: Path) -> None:
     assert not (tmp_path / "out").exists()
 
 
-def test_the_null_target_needs_no_server(requests: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize("transport", DOORS)
+def test_the_null_target_needs_no_server(requests: Path, tmp_path: Path, transport: str) -> None:
     """It starts its own, which answers everything at once; what is left is the client."""
-    more = ("--set", "target.kind=null")
+    more = ("--set", "target.kind=null", "--transport", transport)
     code, output, errors = Order("", requests, tmp_path / "out", rate=300.0, duration=2.0, extra=more).run()
     found = json.loads(output)
     assert 0 == code, errors
     assert found["summary"]["scheduled"] == found["summary"]["answered"] > 459
 
 
-def test_a_closed_loop_asks_again_once_it_was_answered(start: Start, requests: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize("transport", DOORS)
+def test_a_closed_loop_asks_again_once_it_was_answered(
+    start: Start, requests: Path, tmp_path: Path, transport: str
+) -> None:
     """Runs of 20 ms, four callers, alone in a run or together: never more than four in flight."""
     server = serve_fake(start, tmp_path, "engine.fake.overhead_ms=20")
     loop = 'phases=[{name="loop",duration_s=2,arrivals={process="closed",in_flight=4}}]'
-    order = Order(server.target, requests, tmp_path / "out", extra=("--set", loop), duration=2.0)
+    more = ("--set", loop, "--transport", transport)
+    order = Order(server.target, requests, tmp_path / "out", extra=more, duration=2.0)
     _, output, errors = order.run()
     rows = records.load(order.out / "records.npz").rows
     in_flight = [int(((rows["sent_ns"] <= at) & (rows["done_ns"] > at)).sum()) for at in rows["sent_ns"]]
@@ -353,7 +377,10 @@ def models(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def test_at_no_load_quality_is_the_export_report_s(start: Start, models: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize("transport", DOORS)
+def test_at_no_load_quality_is_the_export_report_s(
+    start: Start, models: Path, tmp_path: Path, transport: str
+) -> None:
     """Every request of the set once, one at a time: perceived nDCG@10 is the served variant's to 1e-6.
 
     Nothing is lost to lateness, degradation or refusal; what quantisation costs is what the report says; and
@@ -365,7 +392,7 @@ def test_at_no_load_quality_is_the_export_report_s(start: Start, models: Path, t
     count = json.loads((bundle / "bundle.json").read_text())["requests"]["count"]
     arrivals = f'phases=[{{name="all",duration_s={count / 100},arrivals={{process="constant"}}}}]'
     more = ("--bundle", str(bundle), "--set", arrivals, "--set", "workload.order.kind=sequential")
-    more += ("--set", "quality.sample=1")
+    more += ("--set", "quality.sample=1", "--transport", transport)
     order = Order(
         server.target,
         bundle / "requests" / "eval.podium",

@@ -69,6 +69,8 @@ def test_the_selftest_looks_at_every_truth(report: tuple[int, dict[str, Any]]) -
         ("refusals", "violations"),
         ("refusals", "p99, ms"),
         ("refusals", "perceived nDCG"),
+        ("refusals, streamed", "requests"),
+        ("refusals, streamed", "ended as timeout"),
         ("stalled server", "p99, ms"),
         ("stalled server", "requests over budget"),
         ("held client", "p99, ms"),

@@ -62,6 +62,7 @@ def test_options_are_keys_of_the_scenario() -> None:
         {
             "target": "127.0.0.1:5",
             "model": "1.2",
+            "transport": "stream",
             "rate": 300.0,
             "cores": "1,0",
             "duration": 7.0,
@@ -69,8 +70,9 @@ def test_options_are_keys_of_the_scenario() -> None:
             "settings": ["slo.looks_max=3"],
         },
     )
-    assert ("127.0.0.1:5", "1.2", 300.0, (1, 0), 3) == (
+    assert ("127.0.0.1:5", "stream", "1.2", 300.0, (1, 0), 3) == (
         found.target.address,
+        found.target.transport,
         found.workload.model,
         found.rate_per_s,
         found.client.cores,

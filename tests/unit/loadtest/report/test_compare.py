@@ -31,14 +31,16 @@ def test_equal_premises_leave_only_the_caveat() -> None:
 
 
 def test_every_other_premise_is_warned_of_by_name() -> None:
-    """Schedule, workload, budget, machine; an invalid and an interrupted run."""
+    """Schedule, workload, door, budget, machine; an invalid and an interrupted run."""
     base, _ = example.passed()
     other = msgspec.structs.replace(
         base,
         schedule_sha256="0" * 64,
         workload=msgspec.structs.replace(base.workload, sha256="1" * 64),
         scenario=msgspec.structs.replace(
-            base.scenario, slo=msgspec.structs.replace(base.scenario.slo, budget_ms=50.0)
+            base.scenario,
+            slo=msgspec.structs.replace(base.scenario.slo, budget_ms=50.0),
+            target=msgspec.structs.replace(base.scenario.target, transport="stream"),
         ),
         environment={**base.environment, "cpu": "another"},
     )
@@ -47,7 +49,7 @@ def test_every_other_premise_is_warned_of_by_name() -> None:
     )
 
     assert [
-        "b: not the same schedule, workload and budget as a.",
+        "b: not the same schedule, workload, door and budget as a.",
         "b: not the same machine or software as a: cpu.",
         "c is INVALID: its numbers do not count.",
         "d was interrupted.",

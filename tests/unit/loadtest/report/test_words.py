@@ -7,7 +7,7 @@ import pytest
 
 from loadtest.report import tables, words
 from loadtest.result import Guard, Tail
-from loadtest.scenario.form import Closed, Gate
+from loadtest.scenario.form import Closed, Gate, Transport
 from tests.unit.loadtest.report import example
 
 
@@ -122,6 +122,23 @@ def test_the_gates_own_limits_are_named() -> None:
     assert ["refused at most 1.0 %", "goodput at least 90.0 %"] == words.gate(
         msgspec.structs.replace(run, scenario=scenario)
     )
+
+
+@pytest.mark.parametrize(
+    ("transport", "said"),
+    [
+        ("http2", "Rank, by our own client; 2 connections per process"),
+        ("stream", "RankStream, by our own client; 2 connections per process"),
+        ("grpcio", "Rank, by grpcio's client; 2 connections per process"),
+    ],
+)
+def test_a_report_names_its_door(transport: Transport, said: str) -> None:
+    """Method and client: two doors of one server are two results."""
+    run, _ = example.passed()
+    target = msgspec.structs.replace(run.scenario.target, transport=transport)
+    changed = msgspec.structs.replace(run, scenario=msgspec.structs.replace(run.scenario, target=target))
+    assert said == words.door(changed)
+    assert ("door", said) in tables.provenance(changed)
 
 
 @pytest.mark.parametrize(
