@@ -15,7 +15,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from queue import SimpleQueue
-from typing import Any
+from typing import Any, NamedTuple
 
 from server import tuning
 from server.core.decisions import Admitted, Dispatch, Lane, Rejected, Snapshot, Ticket
@@ -46,8 +46,7 @@ class LaneRuntime:
     packers: Sequence[Packer]
 
 
-@dataclass(frozen=True, slots=True)
-class _Waiter:
+class _Waiter(NamedTuple):
     ticket: Ticket
     payload: Payload
     settle: Settle

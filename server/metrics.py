@@ -78,10 +78,14 @@ class Histogram:
     def observe(self, value: float, *labels: str) -> None:
         counts = self.counts.get(labels)
         if counts is None:
-            counts = self.counts[labels] = [0] * (len(self.bounds) + 1)
-            self.sums[labels] = 0.0
+            counts = self.touch(labels)
         counts[bisect_left(self.bounds, value)] += 1
         self.sums[labels] += value
+
+    def touch(self, labels: Labels) -> list[int]:
+        """Begin a series at zero, so that a rate exists before the first observation."""
+        self.sums.setdefault(labels, 0.0)
+        return self.counts.setdefault(labels, [0] * (len(self.bounds) + 1))
 
     def family(self) -> Metric:
         family = HistogramMetricFamily(self.name, self.text, labels=self.labels)
@@ -143,8 +147,7 @@ class Metrics(Collector):
             for reason in Reason:
                 self.refusals.add(model, RULES[reason].kind.value, reason.value, amount=0.0)
         for kind in Kind:
-            self.refusal_duration.counts[(kind.value,)] = [0] * (len(ladder) + 1)
-            self.refusal_duration.sums[(kind.value,)] = 0.0
+            self.refusal_duration.touch((kind.value,))
 
     def pull(
         self,

@@ -16,8 +16,7 @@ class Lane(NamedTuple):
     variant: str
 
 
-@dataclass(frozen=True, slots=True)
-class Ticket:
+class Ticket(NamedTuple):
     """The scheduler's view of a request. Times are absolute monotonic nanoseconds."""
 
     id: int
