@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -54,33 +55,18 @@ class Ranked:
 Answer = Ranked | Refused
 
 
-class Pending:
-    """A call under way; `ended_s` is when its answer came, on time.monotonic's clock."""
+class Pending(ABC):
+    """A request under way; `ended_s` is when its end came, on time.monotonic's clock."""
 
-    def __init__(self, call: Any) -> None:
-        self.call = call
-        self.ended_s = float("inf")
-        call.add_done_callback(self._note_end)
+    ended_s = float("inf")
 
-    def _note_end(self, _: Any) -> None:
-        self.ended_s = time.monotonic()
-
+    @abstractmethod
     def answer(self) -> Answer:
         """Wait for it."""
-        try:
-            return Ranked(pb.RankResponse.FromString(self.call.result(CALL_S_MAX)))
-        except grpc.RpcError as error:
-            rpc: Any = error
-            details = refusal.read(rpc.trailing_metadata() or ())
-            return Refused(
-                rpc.code(),
-                details.kind,
-                details.reason,
-                details.field,
-                rpc.details(),
-                details.pushback_ms,
-                details.retry_after_s,
-            )
+
+    @abstractmethod
+    def cancel(self) -> None:
+        """Take it back."""
 
     def ranked(self) -> Ranked:
         """Wait for it; it must have been scored."""
@@ -95,8 +81,47 @@ class Pending:
         return answer
 
 
+class UnaryCall(Pending):
+    """A call of Rank."""
+
+    def __init__(self, call: Any) -> None:
+        self._call = call
+        call.add_done_callback(self._note_end)
+
+    def _note_end(self, _: Any) -> None:
+        self.ended_s = time.monotonic()
+
+    def answer(self) -> Answer:
+        """Wait for it."""
+        try:
+            return Ranked(pb.RankResponse.FromString(self._call.result(CALL_S_MAX)))
+        except grpc.RpcError as error:
+            return refused_by(error)
+
+    def cancel(self) -> None:
+        """End the call."""
+        self._call.cancel()
+
+
+def refused_by(error: Any) -> Refused:
+    """A call's status, when it is not OK."""
+    details = refusal.read(error.trailing_metadata() or ())
+    return Refused(
+        error.code(),
+        details.kind,
+        details.reason,
+        details.field,
+        error.details(),
+        details.pushback_ms,
+        details.retry_after_s,
+    )
+
+
 class Caller:
     """One channel, without gRPC's own retries: a test wants to see the first answer."""
+
+    never: int | None = -1
+    """What `Refused.pushback_ms` is where a retry cannot help."""
 
     def __init__(self, channel: grpc.Channel) -> None:
         self.channel = channel
@@ -107,12 +132,12 @@ class Caller:
             response_deserializer=pb.ListModelsResponse.FromString,
         )
 
-    def send(self, request: pb.RankRequest | bytes, timeout_s: float | None = CALL_S_MAX) -> Pending:
+    def send(self, request: pb.RankRequest | bytes, timeout_s: float | None = CALL_S_MAX) -> UnaryCall:
         """Begin a call."""
         data = request if isinstance(request, bytes) else request.SerializeToString()
-        return Pending(self._rank.future(data, timeout=timeout_s))
+        return UnaryCall(self._rank.future(data, timeout=timeout_s))
 
-    def send_all(self, requests: Sequence[pb.RankRequest | bytes]) -> list[Pending]:
+    def send_all(self, requests: Sequence[pb.RankRequest | bytes]) -> list[UnaryCall]:
         """Begin several calls at once."""
         return [self.send(request) for request in requests]
 

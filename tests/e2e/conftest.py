@@ -10,6 +10,7 @@ import pytest
 from tests.bundles.tiny import STRICT, TINY, WORDS
 from tests.e2e.calls import Caller, dial
 from tests.e2e.running import RunningServer, Start
+from tests.e2e.streams import DOORS, Asker, knock
 
 
 @pytest.fixture(scope="session")
@@ -31,6 +32,13 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningServer]:
 def caller(server: RunningServer) -> Iterator[Caller]:
     with dial(server.target) as caller:
         yield caller
+
+
+@pytest.fixture(params=DOORS)
+def asker(server: RunningServer, request: pytest.FixtureRequest) -> Iterator[Asker]:
+    """Each door in turn."""
+    with knock(server.target, request.param) as asker:
+        yield asker
 
 
 @pytest.fixture

@@ -13,8 +13,9 @@ import pytest
 from podium.v1 import ranking_pb2 as pb
 from protos.tensor import to_message
 from tests.bundles.tiny import STRICT, TINY, WORDS, TinyRanker
-from tests.e2e.calls import Caller, Refused, dial
+from tests.e2e.calls import Caller, Pending, Refused
 from tests.e2e.running import RunningServer, Start
+from tests.e2e.streams import DOORS, Asker, Door, knock
 
 INVALID = grpc.StatusCode.INVALID_ARGUMENT
 NOT_FOUND = grpc.StatusCode.NOT_FOUND
@@ -216,12 +217,15 @@ TABLE = [
 ]
 
 
-def answer_among_good(caller: Caller, request: pb.RankRequest | bytes) -> Refused:
-    """Send the request between good ones, all at once; the good ones must get their exact scores."""
+def answer_among_good(asker: Asker, request: pb.RankRequest | bytes) -> Refused:
+    """Send the request between good ones, all at once; the good ones must get their exact scores.
+
+    At the stream's door all of them share one stream.
+    """
     examples = [TINY.example(rows, seed=rows) for rows in (1, 40, 7, 100, 3, 12)]
     messages: list[pb.RankRequest | bytes] = [TINY.message(example) for example in examples]
     messages.insert(3, request)
-    pending = caller.send_all(messages)
+    pending: list[Pending] = [*asker.send_all(messages)]
     refused = pending.pop(3).refused()
     for example, call in zip(examples, pending, strict=True):
         assert TINY.scores(example).tolist() == call.ranked().scores.tolist()
@@ -230,22 +234,23 @@ def answer_among_good(caller: Caller, request: pb.RankRequest | bytes) -> Refuse
 
 @pytest.mark.parametrize(("request_", "code", "reason", "field"), TABLE)
 def test_a_bad_request_is_refused_by_name_and_alone(
-    caller: Caller, request_: pb.RankRequest | bytes, code: grpc.StatusCode, reason: str, field: str
+    asker: Asker, request_: pb.RankRequest | bytes, code: grpc.StatusCode, reason: str, field: str
 ) -> None:
     """Kind, reason, gRPC code, the field's path and no retry; its neighbours get exact scores."""
-    refused = answer_among_good(caller, request_)
-    assert (code, "invalid", reason, field, -1) == (
+    refused = answer_among_good(asker, request_)
+    assert (code, "invalid", reason, field, asker.never, None) == (
         refused.code,
         refused.kind,
         refused.reason,
         refused.field,
         refused.pushback_ms,
+        refused.retry_after_s,
     )
 
 
-def test_a_score_that_overflows_fails_its_own_request(caller: Caller) -> None:
+def test_a_score_that_overflows_fails_its_own_request(asker: Asker) -> None:
     """Finite features whose score is infinite: FAILED, and the neighbours get exact scores."""
-    refused = answer_among_good(caller, changed(_overflow))
+    refused = answer_among_good(asker, changed(_overflow))
     assert (grpc.StatusCode.INTERNAL, "failed", "NON_FINITE_OUTPUT") == (
         refused.code,
         refused.kind,
@@ -257,10 +262,10 @@ def _overflow(request: pb.RankRequest) -> None:
     column("features", np.full((ROWS, 3), 3e38, np.float32) * np.array([1, -1, 1], np.float32))(request)
 
 
-def test_a_deadline_that_has_passed_expires_on_arrival(caller: Caller) -> None:
+def test_a_deadline_that_has_passed_expires_on_arrival(asker: Asker) -> None:
     """A microsecond is over before the request is read: EXPIRED, and no retry can help."""
-    refused = answer_among_good(caller, changed(setting("timeout_us", 1)))
-    assert (grpc.StatusCode.DEADLINE_EXCEEDED, "expired", "EXPIRED_ON_ARRIVAL", "", -1) == (
+    refused = answer_among_good(asker, changed(setting("timeout_us", 1)))
+    assert (grpc.StatusCode.DEADLINE_EXCEEDED, "expired", "EXPIRED_ON_ARRIVAL", "", asker.never) == (
         refused.code,
         refused.kind,
         refused.reason,
@@ -269,12 +274,13 @@ def test_a_deadline_that_has_passed_expires_on_arrival(caller: Caller) -> None:
     )
 
 
-def test_a_deadline_shorter_than_the_work_is_refused_at_once(tmp_path: Any, start: Start) -> None:
+@pytest.mark.parametrize("door", DOORS)
+def test_a_deadline_shorter_than_the_work_is_refused_at_once(tmp_path: Any, start: Start, door: Door) -> None:
     """20 ms where the reply alone is given 50: DEADLINE_TOO_SHORT, before anything is queued."""
     TINY.write(tmp_path / "models")
     server = start(tmp_path / "models", "--set", "admission.margin_ms=50")
-    with dial(server.target) as caller:
-        refused = answer_among_good(caller, changed(setting("timeout_us", 20_000)))
+    with knock(server.target, door) as asker:
+        refused = answer_among_good(asker, changed(setting("timeout_us", 20_000)))
     assert (grpc.StatusCode.DEADLINE_EXCEEDED, "expired", "DEADLINE_TOO_SHORT") == (
         refused.code,
         refused.kind,
@@ -282,18 +288,18 @@ def test_a_deadline_shorter_than_the_work_is_refused_at_once(tmp_path: Any, star
     )
 
 
-def test_a_message_over_the_limit_is_refused_by_the_library(caller: Caller) -> None:
-    """More than limits.message_bytes_max never reaches Podium: RESOURCE_EXHAUSTED without an ErrorInfo."""
+def test_a_message_over_the_limit_is_refused_at_the_door(caller: Caller) -> None:
+    """More than limits.message_bytes_max is not read: RESOURCE_EXHAUSTED without an ErrorInfo."""
     refused = answer_among_good(caller, bytes((8 << 20) + 1))
     assert (grpc.StatusCode.RESOURCE_EXHAUSTED, "", "") == (refused.code, refused.kind, refused.reason)
 
 
-def test_a_candidate_with_a_bad_number_is_left_unscored(caller: Caller) -> None:
+def test_a_candidate_with_a_bad_number_is_left_unscored(asker: Asker) -> None:
     """Under `invalid_candidate` NaN and infinity cost one candidate its score and put it last; no other."""
     price = EXAMPLE.price.copy()
     price[[1, 4]] = np.nan, np.inf
     example = replace(EXAMPLE, price=price)
-    ranked = caller.send(TINY.message(example)).ranked()
+    ranked = asker.send(TINY.message(example)).ranked()
     expected = TINY.scores(EXAMPLE)
     expected[[1, 4]] = np.nan
     np.testing.assert_array_equal(expected, ranked.scores)
@@ -303,35 +309,35 @@ def test_a_candidate_with_a_bad_number_is_left_unscored(caller: Caller) -> None:
     assert pb.Coverage(candidates=6, scored=4, invalid=2) == ranked.response.coverage
 
 
-def test_an_unknown_id_takes_the_default_row_and_is_flagged(caller: Caller) -> None:
+def test_an_unknown_id_takes_the_default_row_and_is_flagged(asker: Asker) -> None:
     """Under `unknown: row` the candidate gets the unknown row's score and flag 4; the known ones none."""
     items = EXAMPLE.items.copy()
     items[[0, 3]] = 5, TINY.item_keys[0]  # the entry at the unknown row is not an id either
     example = replace(EXAMPLE, items=items)
-    ranked = caller.send(TINY.message(example)).ranked()
+    ranked = asker.send(TINY.message(example)).ranked()
     assert TINY.scores(example).tolist() == ranked.scores.tolist()
     assert [4, 0, 0, 4, 0, 0] == ranked.flags
 
 
-def test_words_are_ids_too(caller: Caller) -> None:
+def test_words_are_ids_too(asker: Asker) -> None:
     """A bundle with string keys scores string ids, and flags those it does not know, however long."""
     example = WORDS.example(ROWS)
     items = example.items.astype("U600")
     items[2] = str(items[2]) + "x" * 500
     example = replace(example, items=items)
-    ranked = caller.send(WORDS.message(example)).ranked()
+    ranked = asker.send(WORDS.message(example)).ranked()
     assert WORDS.scores(example).tolist() == ranked.scores.tolist()
     assert [0, 0, 4, 0, 0, 0] == ranked.flags
 
 
-def test_a_request_without_history_or_prior_is_scored(caller: Caller) -> None:
+def test_a_request_without_history_or_prior_is_scored(asker: Asker) -> None:
     """An empty ragged context is valid, and an absent prior is what the manifest says it is."""
     example = replace(EXAMPLE, history=EXAMPLE.history[:0], prior=None)
-    ranked = caller.send(TINY.message(example)).ranked()
+    ranked = asker.send(TINY.message(example)).ranked()
     assert TINY.scores(example).tolist() == ranked.scores.tolist()
 
 
-def test_no_text_of_a_caller_is_quoted(server: RunningServer, caller: Caller) -> None:
+def test_no_text_of_a_caller_is_quoted(server: RunningServer, asker: Asker) -> None:
     """Neither a refusal's message nor the log repeats what a caller wrote."""
     secret = "s3cret"
     requests = [
@@ -343,6 +349,6 @@ def test_no_text_of_a_caller_is_quoted(server: RunningServer, caller: Caller) ->
         changed(lambda r: r.candidates.string_ids.append(secret)),
         changed(setting("query", secret)),
     ]
-    refusals = [call.refused() for call in caller.send_all(requests)]
+    refusals = [call.refused() for call in asker.send_all(requests)]
     assert [] == [refused for refused in refusals if secret in refused.message + refused.field]
     assert secret not in server.errors.read_text()

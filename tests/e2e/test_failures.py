@@ -154,7 +154,7 @@ def test_cancelled_calls_leave_nothing_behind(models: Path, start: Start) -> Non
         waiting = caller.send_all([request] * 6)
         server.wait_for(lambda scrape: 6 == scrape.total("podium_queue_depth"))
         for pending in [first, *waiting[:4]]:
-            pending.call.cancel()
+            pending.cancel()
         server.wait_for(lambda scrape: 2 == scrape.total("podium_in_flight"))
         assert 2.0 == server.metrics().total("podium_queue_depth")
         assert [2, 2] == [call.ranked().response.timings.batch_requests for call in waiting[4:]]
