@@ -1,4 +1,4 @@
-"""Bytes to a validated request. Here and in `server/reply.py` alone are the wire's field names known.
+"""Bytes to a validated request. The wire's names are known here, in `tensor_field.py` and in `reply.py` only.
 
 A refusal names the field by its path, as `candidates.columns[features]`, and says what was wrong with its
 form; it never quotes a value.
@@ -6,28 +6,32 @@ form; it never quotes a value.
 
 from __future__ import annotations
 
-import math
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from typing import Final
 
 import numpy as np
 from google.protobuf.message import DecodeError
 from numpy.typing import NDArray
 
 from podium.v1 import ranking_pb2 as pb
-from protos.manifest import Input
-from protos.tensor import NAME, NUMPY
+from protos.tensor import NUMPY
 from server.config import Limits
 from server.domain import Array, Importance, Payload, RankingRequest, Scores
 from server.engine.layout import Layout, Vocabulary
 from server.errors import Reason, Refusal, Refused
+from server.finite import all_finite
+from server.tensor_field import ColumnField, ContextField, TensorSet
 
 FLAG_ID_UNKNOWN = 4
 """Bit of RankResponse.flags: the id is not in the vocabulary; the unknown row was scored."""
-_FLOAT_BYTES = 4
-_IMPORTANCES = frozenset(pb.Importance.values())
-_STEPS = frozenset(pb.Step.values())
-_ID_BYTES = 8
+_FLOAT32: Final = NUMPY["float32"]
+_INT64: Final = NUMPY["int64"]
+_IMPORTANCES: Final = {
+    value: Importance(value or Importance.DEFAULT.value) for value in pb.Importance.values()
+}
+"""Unspecified is the default."""
+_STEPS: Final = frozenset(pb.Step.values())
+_NOTHING_LIFTED: Final[Mapping[int, memoryview]] = {}
 _CHARACTER_BYTES = 4  # of numpy's fixed-width strings
 
 
@@ -78,264 +82,189 @@ def _unsupported(message: pb.RankRequest) -> Refused:
     return refuse(Reason.UNSUPPORTED_OPTION, f"{field} is not supported by this server yet.", field)
 
 
-@dataclass(frozen=True, slots=True)
 class Decoder:
-    """Decodes and validates requests for one bundle."""
+    """Decodes and validates requests for one bundle; what does not depend on the request is done at load."""
 
-    layout: Layout
-    vocabs: Mapping[str, Vocabulary]
-    limits: Limits
-    candidates_max: int
+    def __init__(
+        self, layout: Layout, vocabs: Mapping[str, Vocabulary], limits: Limits, candidates_max: int
+    ) -> None:
+        self._limits = limits
+        self._candidates_max = candidates_max
+        tensors_max = limits.context_tensors_max
+        self._context = [
+            ContextField(entry, layout.ragged_max, vocabs[entry.vocab] if entry.vocab is not None else None)
+            for entry in layout.context
+        ]
+        self._context_set = TensorSet("context", [entry.name for entry in layout.context], tensors_max)
+        columns = [entry for entry in layout.candidates if entry.role == "candidate"]
+        self._columns_set = TensorSet("candidates.columns", [entry.name for entry in columns], tensors_max)
+        self._candidates: list[ColumnField | _IdField | _PriorField] = []
+        for entry in layout.candidates:
+            if entry.role == "candidate":
+                self._candidates.append(ColumnField(entry))
+            elif entry.role == "candidate_id":
+                vocab = vocabs[entry.vocab] if entry.vocab is not None else None
+                self._candidates.append(_IdField(vocab, limits.string_bytes_max))
+            else:
+                self._candidates.append(_PriorField(entry.when_absent or 0.0))
+        self._takes_ids = any(isinstance(field, _IdField) for field in self._candidates)
 
-    def decode(self, message: pb.RankRequest) -> RankingRequest:
+    def decode(
+        self, message: pb.RankRequest, lifted: Mapping[int, memoryview] = _NOTHING_LIFTED
+    ) -> RankingRequest:
         """Validate `message` against the bundle.
+
+        Args:
+            message: the request.
+            lifted: position in candidates.columns -> that tensor's data, where it was taken out beforehand.
 
         Raises:
             Refused: of kind INVALID, naming the field.
         """
-        self._check_strings(message)
+        request_id = message.request_id
+        importance = self._check_head(message, request_id)
         candidates = message.candidates
         rows = candidates.count
-        if rows < 1:
-            raise refuse(
-                Reason.NO_CANDIDATES,
-                "candidates.count is 0; a request ranks at least one candidate.",
-                "candidates.count",
-            )
-        if rows > self.candidates_max:
-            raise refuse(
-                Reason.TOO_MANY_CANDIDATES,
-                f"candidates.count is {rows}; this model takes at most {self.candidates_max}.",
-                "candidates.count",
-            )
-        prior = self._prior(candidates, rows)
-        marks = _Marks(rows)
-        payload = Payload(
-            context=self._context(message.context),
-            candidates=self._columns(candidates, rows, prior, marks),
-            rows=rows,
-        )
+        if not 1 <= rows <= self._candidates_max:
+            raise self._miscounted(rows)
+        prior = _prior(candidates, rows)
+        context = tuple(map(ContextField.read, self._context, self._context_set.take(message.context)))
+        columns, invalid, flags = self._columns(candidates, rows, prior, lifted)
         return RankingRequest(
-            payload=payload,
-            request_id=message.request_id,
-            importance=Importance(message.importance or Importance.DEFAULT),
-            prior=prior,
-            invalid=marks.invalid,
-            flags=marks.flags,
-            top_k=min(message.top_k or rows, rows),
-            timeout_ns=message.timeout_us * 1000 or None,
+            Payload(context, columns, rows),
+            request_id,
+            importance,
+            prior,
+            invalid,
+            flags,
+            min(message.top_k or rows, rows),
+            message.timeout_us * 1000 or None,
         )
 
-    def _check_strings(self, message: pb.RankRequest) -> None:
-        if len(message.request_id.encode()) > self.limits.request_id_bytes_max:
-            raise refuse(
-                Reason.INVALID_FIELD,
-                f"request_id is longer than {self.limits.request_id_bytes_max} bytes.",
-                "request_id",
-            )
-        if len(message.tenant.encode()) > self.limits.string_bytes_max:
-            raise refuse(
-                Reason.INVALID_FIELD, f"tenant is longer than {self.limits.string_bytes_max} bytes.", "tenant"
-            )
-        if message.importance not in _IMPORTANCES:
+    def _check_head(self, message: pb.RankRequest, request_id: str) -> Importance:
+        limits, tenant = self._limits, message.tenant
+        if request_id and len(request_id.encode()) > limits.request_id_bytes_max:
+            sentence = f"request_id is longer than {limits.request_id_bytes_max} bytes."
+            raise refuse(Reason.INVALID_FIELD, sentence, "request_id")
+        if tenant and len(tenant.encode()) > limits.string_bytes_max:
+            sentence = f"tenant is longer than {limits.string_bytes_max} bytes."
+            raise refuse(Reason.INVALID_FIELD, sentence, "tenant")
+        importance = _IMPORTANCES.get(message.importance)
+        if importance is None:
             raise refuse(Reason.INVALID_FIELD, "importance is not one of the enum's values.", "importance")
         if message.floor not in _STEPS:
             raise refuse(Reason.INVALID_FIELD, "floor is not one of the enum's values.", "floor")
+        return importance
 
-    def _prior(self, candidates: pb.Candidates, rows: int) -> Scores | None:
-        data = candidates.prior_scores
-        if not data:
-            return None
-        field = "candidates.prior_scores"
-        if len(data) != rows * _FLOAT_BYTES:
-            raise refuse(
-                Reason.INVALID_TENSOR,
-                f"{field} has {len(data)} bytes; {rows} float32 take {rows * _FLOAT_BYTES}.",
-                field,
-            )
-        prior = np.frombuffer(data, NUMPY["float32"])
-        if not _all_finite(prior):
-            raise refuse(Reason.NON_FINITE_INPUT, f"{field} holds NaN or infinity.", field)
-        return prior
-
-    def _context(self, tensors: Iterable[pb.Tensor]) -> tuple[Array, ...]:
-        sent = self._by_name(tensors, "context", self.layout.context_names)
-        arrays: list[Array] = []
-        for entry in self.layout.context:
-            field = f"context[{entry.name}]"
-            array = _array(sent[entry.name], entry, field)
-            shape, axes = array.shape, entry.shape[1:]
-            fits = all(
-                size <= self.layout.ragged_max[axis] if isinstance(axis, str) else size == axis
-                for size, axis in zip(shape, axes, strict=True)
-            )
-            if not fits:
-                wanted = [f"<= {self.layout.ragged_max[a]}" if isinstance(a, str) else str(a) for a in axes]
-                raise refuse(
-                    Reason.INVALID_TENSOR,
-                    f"{field} has shape {list(shape)}; expected [{', '.join(wanted)}], without a batch axis.",
-                    field,
-                )
-            if entry.vocab is not None:
-                array, unknown = self.vocabs[entry.vocab].lookup(array)
-                if unknown is not None and self.vocabs[entry.vocab].refuse_unknown:
-                    raise refuse(Reason.UNKNOWN_ID, f"{field} holds an id outside the vocabulary.", field)
-            elif array.dtype.kind == "f" and entry.non_finite != "allow" and not _all_finite(array):
-                raise refuse(Reason.NON_FINITE_INPUT, f"{field} holds NaN or infinity.", field)
-            arrays.append(array)
-        return tuple(arrays)
+    def _miscounted(self, rows: int) -> Refused:
+        field = "candidates.count"
+        if rows < 1:
+            sentence = f"{field} is 0; a request ranks at least one candidate."
+            return refuse(Reason.NO_CANDIDATES, sentence, field)
+        sentence = f"{field} is {rows}; this model takes at most {self._candidates_max}."
+        return refuse(Reason.TOO_MANY_CANDIDATES, sentence, field)
 
     def _columns(
-        self, candidates: pb.Candidates, rows: int, prior: Scores | None, marks: _Marks
-    ) -> tuple[Array, ...]:
-        sent = self._by_name(candidates.columns, "candidates.columns", self.layout.column_names)
+        self, candidates: pb.Candidates, rows: int, prior: Scores | None, lifted: Mapping[int, memoryview]
+    ) -> tuple[tuple[Array, ...], NDArray[np.bool_] | None, NDArray[np.uint8] | None]:
+        """One array per candidate input; the candidates that are excluded; the wire's flag bits."""
+        columns = candidates.columns
+        tensors = iter(self._columns_set.take(columns))
+        large = {columns[at].name: data for at, data in lifted.items()} if lifted else {}
         arrays: list[Array] = []
-        ids_taken = False
-        for entry in self.layout.candidates:
-            if entry.role == "prior_score":
-                arrays.append(_prior_column(entry, prior, rows))
-            elif entry.role == "candidate_id":
-                ids_taken = True
-                arrays.append(self._ids(candidates, entry, rows, marks))
+        invalid: NDArray[np.bool_] | None = None
+        flags: NDArray[np.uint8] | None = None
+        for field in self._candidates:
+            if isinstance(field, ColumnField):
+                tensor = next(tensors)
+                array, bad = field.read(tensor, large.get(field.name) or tensor.data, rows)
+                if bad is not None:
+                    invalid = bad if invalid is None else invalid | bad
+            elif isinstance(field, _IdField):
+                array, unknown = field.read(candidates, rows)
+                if unknown is not None:
+                    flags = np.where(unknown, np.uint8(FLAG_ID_UNKNOWN), np.uint8(0))
             else:
-                arrays.append(_column(sent[entry.name], entry, rows, marks))
-        if not ids_taken and (candidates.int_ids or candidates.string_ids):
-            field = "candidates.int_ids" if candidates.int_ids else "candidates.string_ids"
-            raise refuse(Reason.INVALID_FIELD, f"{field} is set, but this model takes no ids.", field)
-        return tuple(arrays)
+                array = field.read(prior, rows)
+            arrays.append(array)
+        if not self._takes_ids and (candidates.int_ids or candidates.string_ids):
+            path = "candidates.int_ids" if candidates.int_ids else "candidates.string_ids"
+            raise refuse(Reason.INVALID_FIELD, f"{path} is set, but this model takes no ids.", path)
+        return tuple(arrays), invalid, flags
 
-    def _ids(self, candidates: pb.Candidates, entry: Input, rows: int, marks: _Marks) -> Array:
-        vocab = self.vocabs[entry.vocab] if entry.vocab is not None else None
-        words = vocab is not None and vocab.keys.dtype.kind == "U"
-        if words:
-            field, other = "candidates.string_ids", bool(candidates.int_ids)
-            count = len(candidates.string_ids)
+
+class _PriorField:
+    """The input that takes the prior scores."""
+
+    def __init__(self, when_absent: float) -> None:
+        self._when_absent = when_absent
+
+    def read(self, prior: Scores | None, rows: int) -> Array:
+        return np.full(rows, self._when_absent, np.float32) if prior is None else prior
+
+
+class _IdField:
+    """The input that takes the candidates' ids."""
+
+    def __init__(self, vocab: Vocabulary | None, string_bytes_max: int) -> None:
+        self._vocab = vocab
+        self._words = vocab is not None and vocab.keys.dtype.kind == "U"
+        self._string_bytes_max = string_bytes_max
+        self._path = "candidates.string_ids" if self._words else "candidates.int_ids"
+
+    def read(self, candidates: pb.Candidates, rows: int) -> tuple[Array, NDArray[np.bool_] | None]:
+        """The ids as embedding rows, or as they are without a vocabulary; and which are unknown.
+
+        Raises:
+            Refused: INVALID_TENSOR, INVALID_FIELD or UNKNOWN_ID.
+        """
+        numbers, words = candidates.int_ids, candidates.string_ids
+        if self._words:
+            if numbers or len(words) != rows:
+                raise self._miscounted(len(words), rows, other=bool(numbers))
+            ids = self._read_words(words)
         else:
-            field, other = "candidates.int_ids", bool(candidates.string_ids)
-            count, odd = divmod(len(candidates.int_ids), _ID_BYTES)
-            if odd:
-                raise refuse(Reason.INVALID_TENSOR, f"{field} is not a whole number of int64.", field)
-        if other or count != rows:
-            raise refuse(
-                Reason.INVALID_TENSOR,
-                f"{field} holds {count} ids; candidates.count is {rows}"
-                + ("; this model takes no other kind of id." if other else "."),
-                field,
-            )
-        if vocab is None or not words:
-            ids: Array = np.frombuffer(candidates.int_ids, NUMPY["int64"])
-        else:
-            ids = self._words(candidates.string_ids, vocab)
+            if words or len(numbers) != rows * _INT64.itemsize:
+                count, odd = divmod(len(numbers), _INT64.itemsize)
+                if odd:
+                    sentence = f"{self._path} is not a whole number of int64."
+                    raise refuse(Reason.INVALID_TENSOR, sentence, self._path)
+                raise self._miscounted(count, rows, other=bool(words))
+            ids = np.frombuffer(numbers, _INT64)
+        vocab = self._vocab
         if vocab is None:
-            return ids
+            return ids, None
         index, unknown = vocab.lookup(ids)
-        if unknown is not None:
-            if vocab.refuse_unknown:
-                raise refuse(Reason.UNKNOWN_ID, f"{field} holds an id outside the vocabulary.", field)
-            marks.flag(unknown, FLAG_ID_UNKNOWN)
-        return index
+        if unknown is not None and vocab.refuse_unknown:
+            sentence = f"{self._path} holds an id outside the vocabulary."
+            raise refuse(Reason.UNKNOWN_ID, sentence, self._path)
+        return index, unknown
 
-    def _words(self, ids: Sequence[str], vocab: Vocabulary) -> Array:
-        if max(map(len, ids)) > self.limits.string_bytes_max:
-            field = "candidates.string_ids"
-            raise refuse(
-                Reason.INVALID_FIELD,
-                f"{field} holds an id longer than {self.limits.string_bytes_max} bytes.",
-                field,
-            )
+    def _miscounted(self, count: int, rows: int, *, other: bool) -> Refused:
+        end = "; this model takes no other kind of id." if other else "."
+        sentence = f"{self._path} holds {count} ids; candidates.count is {rows}{end}"
+        return refuse(Reason.INVALID_TENSOR, sentence, self._path)
+
+    def _read_words(self, ids: Sequence[str]) -> Array:
+        assert self._vocab is not None
+        if max(map(len, ids)) > self._string_bytes_max:
+            sentence = f"{self._path} holds an id longer than {self._string_bytes_max} bytes."
+            raise refuse(Reason.INVALID_FIELD, sentence, self._path)
         # An array is as wide as its longest string: one character more than any key says "unknown" as well
         # as thousands, at a fraction of the memory.
-        width = vocab.keys.dtype.itemsize // _CHARACTER_BYTES + 1
+        width = self._vocab.keys.dtype.itemsize // _CHARACTER_BYTES + 1
         return np.array(ids, dtype=f"<U{width}")
 
-    def _by_name(
-        self, tensors: Iterable[pb.Tensor], field: str, names: frozenset[str]
-    ) -> dict[str, pb.Tensor]:
-        sent: dict[str, pb.Tensor] = {}
-        for at, tensor in enumerate(tensors):
-            if at == self.limits.context_tensors_max:
-                raise refuse(Reason.INVALID_TENSOR, f"{field} holds more than {at} tensors.", field)
-            name = tensor.name
-            if name not in names:
-                # The position names it: a tensor's name is the caller's text, and may be anything.
-                raise refuse(
-                    Reason.INVALID_TENSOR,
-                    f"{field}[{at}] is not an input of this model; it takes {sorted(names)}.",
-                    f"{field}[{at}]",
-                )
-            if name in sent:
-                path = f"{field}[{name}]"
-                raise refuse(Reason.INVALID_TENSOR, f"{path} is given more than once.", path)
-            sent[name] = tensor
-        if len(sent) < len(names):
-            path = f"{field}[{min(names - sent.keys())}]"
-            raise refuse(Reason.INVALID_TENSOR, f"{path} is missing.", path)
-        return sent
 
-
-class _Marks:
-    """What was noticed per candidate while decoding; arrays are made when first needed."""
-
-    def __init__(self, rows: int) -> None:
-        self._rows = rows
-        self.invalid: NDArray[np.bool_] | None = None
-        self.flags: NDArray[np.uint8] | None = None
-
-    def flag(self, mask: NDArray[np.bool_], bit: int) -> None:
-        if self.flags is None:
-            self.flags = np.zeros(self._rows, np.uint8)
-        self.flags[mask] |= bit
-
-    def exclude(self, mask: NDArray[np.bool_]) -> None:
-        self.invalid = mask if self.invalid is None else self.invalid | mask
-
-
-def _array(tensor: pb.Tensor, entry: Input, field: str) -> Array:
-    dtype = NAME.get(tensor.dtype)
-    if dtype is None or (dtype != entry.dtype and dtype not in entry.accepts):
-        wanted = " or ".join(dict.fromkeys((entry.dtype, *entry.accepts)))
-        got = dtype or "unspecified"
-        raise refuse(Reason.INVALID_TENSOR, f"{field} has dtype {got}; this model takes {wanted}.", field)
-    axes = len(entry.shape) if entry.role == "candidate" else len(entry.shape) - 1
-    if len(tensor.shape) != axes:  # before the shape is used or quoted: it may have a million axes
-        raise refuse(Reason.INVALID_TENSOR, f"{field} has {len(tensor.shape)} axes; expected {axes}.", field)
-    shape = tuple(tensor.shape)
-    data = tensor.data
-    expected = math.prod(shape) * NUMPY[dtype].itemsize
-    if len(data) != expected or min(shape, default=0) < 0:
-        raise refuse(
-            Reason.INVALID_TENSOR,
-            f"{field} has {len(data)} bytes; shape {list(shape)} of {dtype} takes {expected}.",
-            field,
-        )
-    try:
-        return np.frombuffer(data, NUMPY[dtype]).reshape(shape)
-    except ValueError:  # an empty array, its other axes beyond numpy's address space
-        raise refuse(Reason.INVALID_TENSOR, f"{field} has an impossible shape.", field) from None
-
-
-def _column(tensor: pb.Tensor, entry: Input, rows: int, marks: _Marks) -> Array:
-    field = f"candidates.columns[{entry.name}]"
-    array = _array(tensor, entry, field)
-    if array.shape != (rows, *entry.shape[1:]):
-        wanted = [rows, *entry.shape[1:]]
-        raise refuse(
-            Reason.INVALID_TENSOR, f"{field} has shape {list(array.shape)}; expected {wanted}.", field
-        )
-    if array.dtype.kind != "f" or entry.non_finite == "allow" or _all_finite(array):
-        return array
-    if entry.non_finite == "invalid_request":
+def _prior(candidates: pb.Candidates, rows: int) -> Scores | None:
+    data = candidates.prior_scores
+    if not data:
+        return None
+    field, needed = "candidates.prior_scores", rows * _FLOAT32.itemsize
+    if len(data) != needed:
+        sentence = f"{field} has {len(data)} bytes; {rows} float32 take {needed}."
+        raise refuse(Reason.INVALID_TENSOR, sentence, field)
+    prior = np.frombuffer(data, _FLOAT32)
+    if not all_finite(prior):
         raise refuse(Reason.NON_FINITE_INPUT, f"{field} holds NaN or infinity.", field)
-    bad = np.logical_not(np.isfinite(array.reshape(rows, -1)).all(axis=1))
-    marks.exclude(bad)
-    clean = array.copy()
-    clean[bad] = 0  # the row rides along, unscored, so that it cannot disturb a batch-mate
-    return clean
-
-
-def _prior_column(entry: Input, prior: Scores | None, rows: int) -> Array:
-    return np.full(rows, entry.when_absent or 0.0, np.float32) if prior is None else prior
-
-
-def _all_finite(array: Array) -> bool:
-    return bool(np.isfinite(array).all())
+    return prior

@@ -127,19 +127,19 @@ class Vocabulary:
         return cls(keys, rows, unknown_row, refuse_unknown, by_id, first)
 
     def lookup(self, ids: Array) -> tuple[Array, NDArray[np.bool_] | None]:
-        """Map ids to rows.
+        """Map ids, integers or strings as the keys are, to rows.
 
         Returns:
             rows, int64 in the shape of `ids`; mask of unknown ids, or None when all are known.
         """
-        if self.table is not None and ids.ndim and ids.dtype.kind in "iu":
-            # Clipped, an id outside finds an end of the table; so it does where the difference overflows.
-            at = ids if self.table_from == 0 else np.subtract(ids, self.table_from, dtype=np.int64)
-            rows = self.table.take(at, mode="clip")
-            # Row 0 is the usual unknown row, and counting what is not 0 needs no comparison before it.
-            known = np.count_nonzero(rows if self.unknown_row == 0 else rows != self.unknown_row)
-            return rows, None if known == ids.size else rows == self.unknown_row
-        return self._search(ids)
+        if self.table is None or not ids.ndim:
+            return self._search(ids)
+        # Clipped, an id outside finds an end of the table; so it does where the difference overflows.
+        at = ids if self.table_from == 0 else np.subtract(ids, self.table_from, dtype=np.int64)
+        rows = self.table.take(at, mode="clip")
+        # Row 0 is the usual unknown row, and counting what is not 0 needs no comparison before it.
+        known = np.count_nonzero(rows if self.unknown_row == 0 else rows != self.unknown_row)
+        return rows, None if known == ids.size else rows == self.unknown_row
 
     def _search(self, ids: Array) -> tuple[Array, NDArray[np.bool_] | None]:
         flat = ids.ravel()  # a scalar id too becomes an array that can be indexed

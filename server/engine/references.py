@@ -80,5 +80,8 @@ def _check_vocab(entry: Input, manifest: Manifest) -> None:
     vocab = manifest.vocabs.get(entry.vocab)
     if vocab is None:
         raise LooseEnd(f"input {entry.name!r}: there is no vocab {entry.vocab!r}")
+    for dtype in (entry.dtype, *entry.accepts):
+        if NUMPY[dtype].kind == "f":
+            raise LooseEnd(f"input {entry.name!r}: {dtype} cannot be an id")
     if vocab.key == "string" and entry.role != "candidate_id":
         raise LooseEnd(f"input {entry.name!r}: only a candidate_id can have string ids")

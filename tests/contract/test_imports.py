@@ -33,6 +33,7 @@ SERVER_LAYERS = (
     {"ranking", "loader"},
     {"dispatcher", "catalog"},
     {"wire", "reply"},
+    {"tensor_field"},
     {"engine", "metrics"},
     {"core", "status", "logs"},
     {"errors", "config", "domain", "finite", "machine", "tuning"},

@@ -42,7 +42,8 @@ def decoders(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Decoder]:
 def encoded(request: Any, scores: Any) -> pb.RankResponse:
     """The answer to a request that was scored so, read back."""
     body = reply.encode(request, scores, IDENTITY).body
-    return pb.RankResponse.FromString(body + reply.encode_timings(TIMINGS, STAMPS))
+    response: pb.RankResponse = pb.RankResponse.FromString(body + reply.encode_timings(TIMINGS, STAMPS))
+    return response
 
 
 @given(rows=st.integers(1, 60), seed=st.integers(0, 1000), prior=st.booleans())
@@ -64,6 +65,41 @@ def test_every_tensor_arrives(
     )
     assert example.history.tolist() == ranker.history_keys[request.payload.context[0]].tolist()
     assert (None, None) == (request.invalid, request.flags)
+
+
+@given(rows=st.integers(1, 60), seed=st.integers(0, 99), order=st.permutations(["features", "price"]))
+def test_tensors_come_in_any_order_and_from_anywhere(
+    decoders: dict[str, Decoder], rows: int, seed: int, order: list[str]
+) -> None:
+    """A column's place among the columns says nothing, and its data may have been taken out beforehand."""
+    example = TINY.example(rows, seed)
+    message = TINY.message(example)
+    columns = {column.name: column for column in message.candidates.columns}
+    moved = [columns[name] for name in order]
+    lifted = {at: memoryview(b"\0" + column.data)[1:] for at, column in enumerate(moved)}
+    del message.candidates.columns[:]
+    message.candidates.columns.extend(moved)
+    plain = decoders["tiny"].decode(message)
+    for column in message.candidates.columns:
+        column.data = b""
+    for request in (plain, decoders["tiny"].decode(message, lifted)):
+        np.testing.assert_array_equal(example.features, request.payload.candidates[1])
+        np.testing.assert_array_equal(example.price, request.payload.candidates[2])
+
+
+def test_what_was_taken_out_is_checked_all_the_same(decoders: dict[str, Decoder]) -> None:
+    """Data of the wrong size and a NaN are refused by the tensor's name."""
+    message = TINY.message(TINY.example(2))
+    refusals = []
+    for data in (bytes(23), np.full(6, np.nan, np.float32).tobytes()):
+        with pytest.raises(Refused) as caught:
+            decoders["tiny"].decode(message, {0: memoryview(data)})
+        refusals.append(caught.value.refusal)
+    path = "candidates.columns[features]"
+    assert [(Reason.INVALID_TENSOR, path), (Reason.NON_FINITE_INPUT, path)] == [
+        (refusal.reason, refusal.field) for refusal in refusals
+    ]
+    assert f"{path} has 23 bytes; shape [2, 3] of float32 takes 24." == refusals[0].message
 
 
 def test_the_options_of_a_request_arrive(decoders: dict[str, Decoder]) -> None:

@@ -84,12 +84,12 @@ def test_ids_close_together_index_a_table(keys: Any, indexed: bool) -> None:
     assert indexed is (vocabulary.table is not None)
 
 
-@pytest.mark.parametrize("dtype", ["?", "u1", "i1", "i4", "f4"])
-def test_ids_of_any_dtype_are_looked_up(dtype: str) -> None:
-    """A column of another dtype than the keys' finds what equals them: no mask, no truncation."""
-    vocabulary = Vocabulary.of(np.array([9, 1, 0, 3]), unknown_row=0, refuse_unknown=False)
-    ids = np.array([0, 1, 1], dtype)
-    assert [2, 1, 1] == vocabulary.lookup(ids)[0].tolist()
+@pytest.mark.parametrize("dtype", ["?", "u1", "i1", "i4", "i8"])
+@pytest.mark.parametrize("first", [0, -100])
+def test_ids_of_any_integer_dtype_are_looked_up(dtype: str, first: int) -> None:
+    """An input of another dtype than the keys' finds what equals them, wherever the table begins."""
+    vocabulary = Vocabulary.of(np.array([9, 1, 0, first + 3]), unknown_row=0, refuse_unknown=False)
+    assert [2, 1, 1] == vocabulary.lookup(np.array([0, 1, 1], dtype))[0].tolist()
 
 
 @pytest.mark.parametrize("shape", [(), (0,), (3,), (2, 2), (0, 3)])
