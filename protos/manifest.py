@@ -12,6 +12,8 @@ from typing import Any, Literal
 
 import msgspec
 
+from podium.v1.tensor import DTypeName as DTypeName
+
 FORMAT_NAME = "podium-bundle"
 FORMAT_MAJOR = 1
 FORMAT_MINOR = 0
@@ -33,7 +35,6 @@ Role = Literal[
     "tokens",
     "token_mask",
 ]
-DTypeName = Literal["float32", "float16", "int64", "int32", "int8", "uint8", "bool"]
 NonFinitePolicy = Literal["invalid_request", "invalid_candidate", "allow"]
 
 

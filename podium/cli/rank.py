@@ -61,14 +61,15 @@ def add_to(app: typer.Typer) -> None:
 def _message(client: Client, model: str, path: Path, index: int) -> pb.RankRequest:
     from podium.cli import json_request
     from podium.client.channel import parsed
+    from protos import manifest as manifests
     from protos.request_set import read_messages
 
     if path.suffix == ".json":
-        serving = [entry for entry in client.models(model, with_manifest=True) if entry.manifest is not None]
-        chosen = next((entry for entry in serving if entry.is_default), None)
-        if chosen is None or chosen.manifest is None:
+        known = client.models(model, with_manifest=True)
+        chosen = next((entry for entry in known if entry.is_default and entry.manifest_json), None)
+        if chosen is None:
             raise ValueError(f"the server serves no model {model!r}")
-        return json_request.decode(path.read_bytes(), chosen.manifest)
+        return json_request.decode(path.read_bytes(), manifests.decode(chosen.manifest_json))
     messages = read_messages(path)
     if index >= len(messages):
         raise ValueError(f"{path} holds {len(messages)} requests; there is no --index {index}")

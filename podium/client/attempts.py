@@ -13,7 +13,7 @@ import grpc
 from podium.client.refused import RankRefused
 from podium.client.retry import RetryPolicy
 from podium.v1 import ranking_pb2 as pb
-from protos.refusal import RefusalDetails
+from podium.v1.refusal import RefusalDetails
 
 
 class Attempts:

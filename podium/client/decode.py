@@ -8,8 +8,7 @@ from numpy.typing import NDArray
 from podium.client.ranked import Coverage, ModelVersion, Ranked, Timings
 from podium.client.wire_enums import Outcome, Step
 from podium.v1 import ranking_pb2 as pb
-from protos import manifest as manifests
-from protos.tensor import NUMPY
+from podium.v1.tensor import NUMPY
 
 
 def decode(request: pb.RankRequest, response: pb.RankResponse) -> Ranked:
@@ -60,7 +59,7 @@ def decode_models(response: pb.ListModelsResponse) -> list[ModelVersion]:
             variants=tuple(entry.variants),
             default_variant=entry.default_variant,
             budget_ms=entry.budget_us / 1e3,
-            manifest=manifests.decode(entry.manifest_json) if entry.manifest_json else None,
+            manifest_json=entry.manifest_json,
         )
         for entry in response.models
     ]

@@ -6,7 +6,7 @@ import numpy as np
 
 from podium.client.request import Ids, RankingRequest
 from podium.v1 import ranking_pb2 as pb
-from protos.tensor import NUMPY, to_message
+from podium.v1.tensor import NUMPY, to_message
 
 
 def encode(request: RankingRequest) -> pb.RankRequest:

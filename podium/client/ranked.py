@@ -10,7 +10,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from podium.client.wire_enums import Step
-from protos.manifest import Manifest
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,7 +84,7 @@ class ModelVersion:
         state: loading, serving, refused or draining.
         reason: why it, or one of its variants, is refused; "" when nothing is.
         budget_ms: what it promises at p99; 0 when it does not serve.
-        manifest: None unless asked for.
+        manifest_json: the bundle's bundle.json as the server holds it; empty unless asked for.
     """
 
     model: str
@@ -96,4 +95,4 @@ class ModelVersion:
     variants: tuple[str, ...]
     default_variant: str
     budget_ms: float
-    manifest: Manifest | None
+    manifest_json: bytes

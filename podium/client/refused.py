@@ -7,7 +7,7 @@ from typing import Final
 
 import grpc
 
-from protos import refusal
+from podium.v1 import refusal
 
 KIND_OF_CODE: Final[Mapping[grpc.StatusCode, str]] = {
     grpc.StatusCode.INVALID_ARGUMENT: "invalid",

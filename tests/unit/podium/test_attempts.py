@@ -6,7 +6,7 @@ import pytest
 from podium.client import RankRefused, RetryPolicy
 from podium.client.attempts import Attempts
 from podium.v1 import ranking_pb2 as pb
-from protos.refusal import RefusalDetails
+from podium.v1.refusal import RefusalDetails
 
 START_S = 100.0
 

@@ -104,8 +104,9 @@ def test_model_versions_are_read() -> None:
         variants=["int8", "fp32"],
         default_variant="int8",
         budget_us=2500,
+        manifest_json=b"{}",
     )
 
     assert [
-        ModelVersion("movies", 2, "serving", "", True, ("int8", "fp32"), "int8", 2.5, None)
+        ModelVersion("movies", 2, "serving", "", True, ("int8", "fp32"), "int8", 2.5, b"{}")
     ] == decode_models(pb.ListModelsResponse(models=[entry]))

@@ -6,7 +6,7 @@ from google.rpc import error_details_pb2, status_pb2
 
 from podium.client import RankRefused
 from podium.client.refused import KIND_OF_CODE
-from protos.refusal import DETAILS_KEY, DOMAIN, PUSHBACK_KEY, RefusalDetails, read
+from podium.v1.refusal import DETAILS_KEY, DOMAIN, PUSHBACK_KEY, RefusalDetails, read
 from server import status
 from server.errors import RULES, Kind, Reason, Refusal, Retry
 

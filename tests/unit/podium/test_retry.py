@@ -4,7 +4,7 @@ import grpc
 import pytest
 
 from podium.client import RankRefused, RetryPolicy
-from protos.refusal import RefusalDetails
+from podium.v1.refusal import RefusalDetails
 
 
 def refused(*, retry_after_s: float | None = None, pushback_ms: int | None = None) -> RankRefused:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from google.protobuf.duration_pb2 import Duration
 from google.rpc import error_details_pb2, status_pb2
 
-from protos.refusal import DETAILS_KEY, DOMAIN, PUSHBACK_KEY, RefusalDetails, read
+from podium.v1.refusal import DETAILS_KEY, DOMAIN, PUSHBACK_KEY, RefusalDetails, read
 
 
 def details(domain: str = DOMAIN) -> bytes:

@@ -8,8 +8,7 @@ import numpy as np
 import pytest
 
 from podium.v1 import ranking_pb2 as pb
-from protos.manifest import DTypeName
-from protos.tensor import NAME, NUMPY, WIRE, to_message
+from podium.v1.tensor import NAME, NUMPY, WIRE, DTypeName, to_message
 
 
 def test_the_tables_are_total() -> None:
