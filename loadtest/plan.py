@@ -20,8 +20,8 @@ from loadtest.schedule.build import Schedule, build, closed
 from loadtest.workload import Workload
 
 CLOSED_ROWS_PER_S: Final = 50_000
-"""A closed loop's records are bounded by that: more than our client sends (34,000/s over a stream, 64 in flight,
-class A)."""
+"""A closed loop's records are bounded by that: more than our client sends (over a stream, 64 in flight, class
+A: 34,000/s)."""
 
 
 CalibrationFor = Callable[[int, Target], Calibration | None]

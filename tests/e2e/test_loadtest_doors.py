@@ -146,6 +146,37 @@ def test_our_doors_connect_again(start: Start, tmp_path: Path, transport: Transp
     assert isinstance(said[-1], bytes)
 
 
+@pytest.mark.parametrize("transport", TRANSPORTS)
+def test_a_drain_loses_nothing(start: Start, tmp_path: Path, transport: Transport) -> None:
+    """SIGTERM under load: while its port is open the server answers through every door; nothing times out.
+
+    Afterwards it is gone, in good order: nobody's stream kept it.
+    """
+    TINY.write(tmp_path / "models")
+    server = start(tmp_path / "models", "--engine", "fake", "--set", "drain.lame_duck_s=0.5")
+    message = GOOD.SerializeToString()
+
+    async def run() -> list[bytes | Ended]:
+        door = make(transport, server.target, 2)
+        await door.open()
+        try:
+            said = list(await asyncio.gather(*(answer(door, message, 10.0) for _ in range(8))))
+            server.signal(signal.SIGTERM)
+            until_s = time.monotonic() + 20
+            while not isinstance(said[-1], Ended) and time.monotonic() < until_s:
+                said += await asyncio.gather(*(answer(door, message, 10.0) for _ in range(8)))
+            return said
+        finally:
+            await door.close()
+
+    said = uvloop.run(run())
+    assert len(said) > 16
+    ends = [one for one in said if isinstance(one, Ended)]
+    assert 0 < len(ends) <= 8
+    assert {"UNAVAILABLE", "SHUTTING_DOWN"} >= {one.reason for one in ends}
+    assert 0 == server.wait()
+
+
 def test_nobody_there_is_said_in_a_sentence() -> None:
     """By every door, with the address."""
     for transport in TRANSPORTS:
