@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from itertools import accumulate
+from typing import Any
 
 import numpy as np
 
@@ -17,80 +17,132 @@ from server.engine.layout import Layout
 class Packer:
     """Packs the payloads of one lane; owned by one executor, whose buffers it reuses.
 
-    Candidate columns of several requests are gathered into buffers that live as long as the executor: a fresh
+    Everything of several requests is gathered once, into buffers that live as long as the executor: a fresh
     multi-megabyte array per run would cost its page faults every time (docs/decisions.md, reused buffers).
+    What one request alone brings goes to the graph as it came off the wire, if it has the graph's form.
     A run must have ended before the next `pack`.
     """
 
     def __init__(self, layout: Layout, rows_max: int) -> None:
-        self._layout = layout
-        self._buffers = {
-            entry.name: np.empty((rows_max, *_tail(entry)), NUMPY[entry.dtype]) for entry in layout.candidates
-        }
-        self._row_to_context = np.empty(rows_max, np.int64)
+        self._contexts = [
+            _ContextInput(entry, layout.padded_shape(entry), layout.lengths.get(entry.name))
+            for entry in layout.context
+        ]
+        self._columns = [_Column(entry, rows_max) for entry in layout.candidates]
+        self._row_to_context = layout.row_to_context
         self._zeros = np.zeros(rows_max, np.int64)
+        self._ordinals = np.arange(1)
 
     def pack(self, payloads: Sequence[Payload]) -> Batch:
         """Lay out one or more requests as the feeds of one run."""
-        rows = sum(payload.rows for payload in payloads)
+        if len(payloads) == 1:
+            return self._pack_one(payloads[0])
+        counts = [payload.rows for payload in payloads]
+        rows = sum(counts)
         feeds: dict[str, Array] = {}
-        for at, entry in enumerate(self._layout.context):
-            self._pack_context(entry, [payload.context[at] for payload in payloads], feeds)
-        for at, entry in enumerate(self._layout.candidates):
-            feeds[entry.name] = self._pack_column(
-                entry, [payload.candidates[at] for payload in payloads], rows
-            )
-        if self._layout.row_to_context is not None:
-            feeds[self._layout.row_to_context] = self._pack_rows(payloads, rows)
+        for context, parts in zip(
+            self._contexts, zip(*[payload.context for payload in payloads], strict=True), strict=True
+        ):
+            context.gather(parts, feeds)
+        for column, parts in zip(
+            self._columns, zip(*[payload.candidates for payload in payloads], strict=True), strict=True
+        ):
+            feeds[column.name] = column.gather(parts, rows)
+        if self._row_to_context is not None:
+            if len(counts) > len(self._ordinals):
+                self._ordinals = np.arange(2 * len(counts))
+            feeds[self._row_to_context] = self._ordinals[: len(counts)].repeat(counts)
         return Batch(feeds, rows)
 
-    def _pack_context(self, entry: Input, parts: Sequence[Array], feeds: dict[str, Array]) -> None:
-        shape, dtype = self._layout.padded_shape(entry), NUMPY[entry.dtype]
-        length = self._layout.lengths.get(entry.name)
-        if length is not None:
-            feeds[length] = np.array([len(part) for part in parts], np.int64)
-        if all(part.shape == shape for part in parts):
-            stacked = np.stack(parts) if len(parts) > 1 else parts[0][None]
-            feeds[entry.name] = stacked.astype(
-                dtype, copy=False
-            )  # one may have been sent in an accepted dtype
+    def _pack_one(self, payload: Payload) -> Batch:
+        rows = payload.rows
+        feeds: dict[str, Array] = {}
+        for context, part in zip(self._contexts, payload.context, strict=True):
+            context.gather_one(part, feeds)
+        for column, part in zip(self._columns, payload.candidates, strict=True):
+            feeds[column.name] = part if part.dtype == column.dtype else part.astype(column.dtype)
+        if self._row_to_context is not None:
+            if rows > len(self._zeros):
+                self._zeros = np.zeros(rows, np.int64)
+            feeds[self._row_to_context] = self._zeros[:rows]
+        return Batch(feeds, rows)
+
+
+class _ContextInput:
+    """One context input: a row per request, padded on the right, and the buffer it is laid out in."""
+
+    def __init__(self, entry: Input, shape: tuple[int, ...], length_name: str | None) -> None:
+        self._name = entry.name
+        self._shape = shape
+        self._dtype: np.dtype[Any] = NUMPY[entry.dtype]
+        self._pad_value = entry.pad_value
+        self._ragged = any(isinstance(axis, str) for axis in entry.shape[1:])
+        self._length_name = length_name
+        self._grow(1)
+
+    def gather(self, parts: Sequence[Array], feeds: dict[str, Array]) -> None:
+        """One row per part."""
+        count = len(parts)
+        if count > len(self._rows):
+            self._grow(2 * count)
+        rows = self._rows[:count]
+        if self._ragged:
+            self._pad(rows, parts)
+        else:
+            for at, part in enumerate(parts):
+                rows[at] = part
+        feeds[self._name] = rows
+        if self._length_name is not None:
+            feeds[self._length_name] = np.fromiter(map(len, parts), np.int64, count)
+
+    def _pad(self, rows: Array, parts: Sequence[Array]) -> None:
+        rows.fill(self._pad_value)
+        if len(self._shape) > 1:
+            for at, part in enumerate(parts):
+                rows[at][tuple(map(slice, part.shape))] = part
             return
-        padded = np.full((len(parts), *shape), entry.pad_value, dtype)
-        for row, part in zip(padded, parts, strict=True):
-            row[tuple(slice(size) for size in part.shape)] = part
-        feeds[entry.name] = padded
+        flat, at = rows.reshape(-1), 0  # one long row: a slice of it is cheaper than a row's slice
+        for part in parts:
+            flat[at : at + len(part)] = part
+            at += self._shape[0]
 
-    def _pack_column(self, entry: Input, parts: Sequence[Array], rows: int) -> Array:
-        if len(parts) == 1:
-            part = parts[0]
-            return part if part.dtype == NUMPY[entry.dtype] else part.astype(NUMPY[entry.dtype])
-        buffer = self._buffers[entry.name]
-        if rows > len(buffer):
-            return np.concatenate(parts, dtype=buffer.dtype)
-        return np.concatenate(parts, out=buffer[:rows])
+    def gather_one(self, part: Array, feeds: dict[str, Array]) -> None:
+        """A batch of one: no copy of what has the graph's form."""
+        if part.shape != self._shape or part.dtype != self._dtype:
+            self.gather((part,), feeds)
+            return
+        feeds[self._name] = part[None]
+        if self._length_name is not None:
+            feeds[self._length_name] = np.array([len(part)])
 
-    def _pack_rows(self, payloads: Sequence[Payload], rows: int) -> Array:
-        if rows > len(self._zeros):
-            counts = [payload.rows for payload in payloads]
-            return np.repeat(np.arange(len(payloads), dtype=np.int64), counts)
-        if len(payloads) == 1:
-            return self._zeros[:rows]
-        index = self._row_to_context[:rows]
-        at = 0
-        for row, payload in enumerate(payloads):
-            index[at : at + payload.rows] = row
-            at += payload.rows
-        return index
+    def _grow(self, count: int) -> None:
+        self._rows = np.empty((count, *self._shape), self._dtype)
+
+
+class _Column:
+    """One candidate input and the buffer that the columns of several requests are gathered into."""
+
+    def __init__(self, entry: Input, rows_max: int) -> None:
+        self.name = entry.name
+        self.dtype: np.dtype[Any] = NUMPY[entry.dtype]
+        self._buffer = np.empty((rows_max, *[int(size) for size in entry.shape[1:]]), self.dtype)
+
+    def gather(self, parts: Sequence[Array], rows: int) -> Array:
+        """The parts, one below the other, in the graph's dtype."""
+        if rows > len(self._buffer):
+            return np.concatenate(parts, dtype=self.dtype)
+        return np.concatenate(parts, out=self._buffer[:rows])
 
 
 def split(heads: Mapping[str, Scores], rows: Sequence[int]) -> list[Mapping[str, Scores]]:
     """Give each request its slice of every head; `rows` are the requests' sizes in batch order."""
-    ends = list(accumulate(rows))
-    return [
-        {head: scores[end - size : end] for head, scores in heads.items()}
-        for size, end in zip(rows, ends, strict=True)
-    ]
-
-
-def _tail(entry: Input) -> tuple[int, ...]:
-    return tuple(int(size) for size in entry.shape[1:])
+    if len(rows) == 1:
+        return [heads]
+    parts: list[dict[str, Scores]] = [{} for _ in rows]
+    for head, scores in heads.items():
+        at = 0
+        for part, size in zip(parts, rows, strict=True):
+            end = at + size
+            part[head] = scores[at:end]
+            at = end
+    return list(parts)

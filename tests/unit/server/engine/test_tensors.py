@@ -100,13 +100,29 @@ def test_split_gives_each_request_its_own(rows: list[int], heads: int) -> None:
 
 @pytest.mark.parametrize("rows", [1, ROWS_MAX, ROWS_MAX + 1])
 def test_a_lone_request_is_not_copied(rows: int) -> None:
-    """A column that has the graph's dtype goes to the graph as it came off the wire."""
-    features = np.ones((rows, 2), np.float32)
+    """What has the graph's dtype and shape goes to the graph as it came off the wire."""
+    features, grid = np.ones((rows, 2), np.float32), np.zeros((4, 3), np.int64)
     user = np.array(1.0, np.float32)
-    payload = Payload((np.zeros((4, 3), np.int64), user), (features, np.zeros(rows, np.int64)), rows)
+    payload = Payload((grid, user), (features, np.zeros(rows, np.int64)), rows)
     feeds = Packer(LAYOUT, ROWS_MAX).pack([payload]).feeds
     assert feeds["features"] is features
+    assert np.shares_memory(grid, feeds["grid"])
+    assert [4] == feeds["grid_length"].tolist()
     assert [0] * rows == feeds["row_to_context"].tolist()
+
+
+def test_several_requests_are_gathered_into_the_same_memory_every_time() -> None:
+    """No fresh array per run for what is large: its pages would have to be faulted in."""
+    packer = Packer(LAYOUT, ROWS_MAX)
+    payload = Payload(
+        (np.zeros((2, 3), np.int64), np.array(1.0, np.float32)),
+        (np.ones((3, 2), np.float32), np.zeros(3, np.int64)),
+        3,
+    )
+    first = packer.pack([payload] * 3).feeds
+    second = packer.pack([payload] * 2).feeds
+    for name in ("grid", "user", "features", "item"):
+        assert np.shares_memory(first[name], second[name]), name
 
 
 def test_a_graph_without_context_is_fed_without_it() -> None:
