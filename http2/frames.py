@@ -30,6 +30,8 @@ HEAD_BYTES: Final = 9
 CONTROL_BYTES_MAX: Final = 32 << 10
 """Longest frame that is not DATA. Such a frame is kept until it is whole; none that we know needs as much."""
 _HEAD: Final = struct.Struct(">HBBBI")
+_LENGTHS: Final = {PRIORITIES: 5, RST_STREAM: 4, PING: 8, WINDOW_UPDATE: 4}
+"""Of the kinds that have only one."""
 
 
 class Frame(NamedTuple):
@@ -83,8 +85,8 @@ def goaway(last_stream: int, code: int) -> bytes:
 class Reader:
     """Cuts a byte stream into frames.
 
-    DATA that is not padded is handed on as it comes, in pieces that are frames themselves: to HTTP/2 one long
-    frame and several short ones are the same, and a long message is not copied to be waited for.
+    DATA is handed on as it comes, in pieces that are frames themselves: to HTTP/2 one long frame and several
+    short ones are the same, and a long message is not copied to be waited for.
     """
 
     def __init__(self, data_bytes_max: int) -> None:
@@ -92,13 +94,15 @@ class Reader:
         self._data_bytes_max = data_bytes_max
         self._piece = Frame(DATA, 0, 0, b"", 0)
         self._left = 0
-        """Bytes still to come of the DATA frame that `_piece` began."""
+        """Bytes still to come of the DATA frame that `_piece` began, and how many of them pad it."""
+        self._padding = 0
 
     def feed(self, data: bytes | memoryview) -> Iterator[Frame]:
         """Every frame, or piece of one, that is there by now. Payloads are slices of `data`.
 
         Raises:
-            ProtocolError: a frame is longer than allowed.
+            ProtocolError: a frame is longer than allowed, or not as long as its kind must be, or its padding
+                is longer than itself.
         """
         if self._kept:
             data = b"".join((self._kept, data))
@@ -112,12 +116,18 @@ class Reader:
             length, stream = high << 8 | low, stream & WINDOW_MAX
             if length > (self._data_bytes_max if kind == DATA else CONTROL_BYTES_MAX):
                 raise ProtocolError(f"a frame of {length} bytes", FRAME_SIZE_ERROR)
+            if kind > HEADERS and length != _LENGTHS.get(kind, length):
+                raise ProtocolError("a frame that is not as long as its kind demands", FRAME_SIZE_ERROR)
             begin, at = at + HEAD_BYTES, at + HEAD_BYTES + length
             if at > end:
-                if kind == DATA and not flags & PADDED:
-                    self._piece, self._left = Frame(kind, flags, stream, b"", 0), length
+                if kind == DATA and (begin < end or not flags & PADDED):
+                    self._piece, self._left, self._padding = Frame(kind, flags, stream, b"", 0), length, 0
+                    if flags & PADDED:
+                        self._padding = data[begin]
+                        if self._padding >= length:
+                            raise ProtocolError("more padding than frame")
                     if begin < end:
-                        yield self._next_piece(data[begin:end])
+                        yield self._next_piece(data[begin:end], padded=bool(flags & PADDED))
                     return
                 at = begin - HEAD_BYTES
                 break
@@ -127,11 +137,14 @@ class Reader:
             yield Frame(kind, flags, stream, payload, length)
         self._kept = bytes(data[at:])
 
-    def _next_piece(self, payload: bytes | memoryview) -> Frame:
+    def _next_piece(self, payload: bytes | memoryview, *, padded: bool = False) -> Frame:
+        """What these bytes are of a frame; the first one of a padded frame is its padding's length."""
         size = len(payload)
         self._left -= size
         flags = 0 if self._left else self._piece.flags
-        return Frame(DATA, flags, self._piece.stream, payload, size)
+        if self._left < self._padding:
+            payload = payload[: max(size - self._padding + self._left, 0)]
+        return Frame(DATA, flags, self._piece.stream, payload[1:] if padded else payload, size)
 
 
 def pairs(payload: bytes | memoryview) -> Iterator[tuple[int, int]]:
@@ -146,7 +159,7 @@ def number(payload: bytes | memoryview, at: int = 0) -> int:
         ProtocolError: the payload is too short.
     """
     if len(payload) < at + 4:
-        raise ProtocolError("a frame is shorter than its kind demands", FRAME_SIZE_ERROR)
+        raise ProtocolError("a frame that is not as long as its kind demands", FRAME_SIZE_ERROR)
     return int.from_bytes(payload[at : at + 4], "big") & WINDOW_MAX
 
 
@@ -157,7 +170,9 @@ def _bare(kind: int, flags: int, payload: bytes | memoryview) -> bytes | memoryv
             raise ProtocolError("a padded frame without its padding's length")
         padding, payload = payload[0], payload[1:]
     if kind == HEADERS and flags & PRIORITY:
-        payload = payload[5:]
+        if len(payload) < _LENGTHS[PRIORITIES]:
+            raise ProtocolError("a frame that is not as long as its kind demands", FRAME_SIZE_ERROR)
+        payload = payload[_LENGTHS[PRIORITIES] :]
     if padding > len(payload):
         raise ProtocolError("more padding than frame")
     return payload[: len(payload) - padding]

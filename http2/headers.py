@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import re
+from collections.abc import Callable, Iterable
 from typing import Final
 
 from hpack import Decoder, HPACKError, OversizedHeaderListError
@@ -16,6 +17,10 @@ HEADER_BYTES_MAX: Final = 16 << 10
 KNOWN_MAX: Final = 256
 KNOWN_BYTES_MAX: Final = 512
 """How many blocks are remembered per connection, and how long they may be."""
+_UPDATE: Final = re.compile(rb"[\x20-\x3e]|\x3f[\x80-\xff]*[\x00-\x7f]")
+"""A change of the table's size (RFC 7541, 6.3), which only the front of a block may hold."""
+_THREE_UPDATES: Final = re.compile(rb"(?:" + _UPDATE.pattern + rb"){3}")
+"""A block has at most two (4.2); each costs work and stands for nothing."""
 
 
 def literal(name: bytes, value: bytes) -> bytes:
@@ -46,7 +51,9 @@ class HeaderReader:
     The meaning of a block lasts until the table changes that blocks refer to (RFC 7541, 2.3.2).
     """
 
-    def __init__(self) -> None:
+    def __init__(self, read: Callable[[Iterable[tuple[bytes, bytes]]], Headers] = dict) -> None:
+        """Args: `read` makes of a decoded list what is told of it, once for each block that is remembered."""
+        self._read = read
         self._decoder = Decoder(HEADER_BYTES_MAX)
         self._known: dict[bytes, Headers] = {}
 
@@ -59,18 +66,24 @@ class HeaderReader:
         known = self._known.get(block)
         if known is not None:
             return known
+        if _THREE_UPDATES.match(block):
+            raise frames.ProtocolError("a header block resizes the table too often", frames.COMPRESSION_ERROR)
         newest, size = self._table()
         try:
-            found = {bytes(name): bytes(value) for name, value in self._decoder.decode(block, raw=True)}
+            found = self._read(self._decoder.decode(block, raw=True))
         except OversizedHeaderListError:
             sentence = f"more than {HEADER_BYTES_MAX} bytes of headers"
             raise frames.ProtocolError(sentence, frames.ENHANCE_YOUR_CALM) from None
         except HPACKError as error:
-            sentence = f"a header block cannot be decoded: {error}"
-            raise frames.ProtocolError(sentence, frames.COMPRESSION_ERROR) from error
+            # The library's own words may quote the headers, which are nobody's but the caller's.
+            raise frames.ProtocolError(
+                "a header block cannot be decoded", frames.COMPRESSION_ERROR
+            ) from error
         now_newest, now_size = self._table()
         # Every new entry is a new object and comes first; the old one is kept alive here, to compare with.
-        if now_newest is not newest or now_size != size or len(self._known) >= KNOWN_MAX:
+        # A new size of the table changes what a block does that adds to it, even while the table stays empty.
+        resized = _UPDATE.match(block) is not None
+        if resized or now_newest is not newest or now_size != size or len(self._known) >= KNOWN_MAX:
             self._known.clear()
         elif len(block) <= KNOWN_BYTES_MAX:
             self._known[block] = found

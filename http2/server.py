@@ -14,7 +14,7 @@ from collections import deque
 from dataclasses import dataclass, field
 from typing import Final, NamedTuple
 
-from http2 import frames
+from http2 import frames, request
 from http2.frames import Frame, ProtocolError
 from http2.headers import HEADER_BYTES_MAX, HeaderReader, Headers
 from http2.messages import PREFIX, MessageError, MessageReader, Room
@@ -84,22 +84,23 @@ class _Stream:
     """One open call.
 
     Attributes:
-        window: bytes that we may still send.
         reader: None = nothing more is taken from the peer.
         asking: the peer has not ended its side.
+        begun: the response headers have been sent.
+        window: bytes that we may still send, apart from what the peer's settings give every stream.
         taken: bytes received since the peer was last allowed more.
         unsent: what flow control holds back, in order; `closing` is the trailers' block after it.
     """
 
     id: int
-    window: int
     reader: MessageReader | None
     asking: bool
+    begun: bool = False
+    window: int = 0
     taken: int = 0
     unsent: deque[memoryview] = field(default_factory=deque)
     unsent_bytes: int = 0
     closing: bytes | None = None
-    blocked: bool = False
 
 
 class Connection:
@@ -112,16 +113,20 @@ class Connection:
         self._window = frames.WINDOW_INITIAL
         self._stream_window = frames.WINDOW_INITIAL
         self._frame_bytes_max = frames.FRAME_INITIAL
-        self._own_window = limits.message_bytes_max + PREFIX
+        # Not less than what a peer takes for granted until it has read our settings.
+        self._own_window = max(limits.message_bytes_max + PREFIX, frames.WINDOW_INITIAL)
         self._taken = 0
         self._preface: bytes | None = b""
         self._settled = False
         self._leaving = False
         self._left = False
+        self._last_max = frames.WINDOW_MAX
+        """The last stream that a GOAWAY has named."""
         self._reader = frames.Reader(FRAME_BYTES_MAX)
-        self._headers = HeaderReader()
+        self._headers = HeaderReader(request.read)
         self._block: list[Frame] = []
-        self._blocked: deque[_Stream] = deque()
+        self._blocked: dict[int, _Stream] = {}
+        """Who waits for the connection's window alone; whoever was served last comes last."""
         self._out: list[bytes | memoryview] = []
         self._events: list[Event] = []
         wanted = {
@@ -150,6 +155,11 @@ class Connection:
         found = self._streams.get(stream)
         return 0 if found is None else found.unsent_bytes
 
+    def begun(self, stream: int) -> bool:
+        """A call's response headers have been sent: only trailers can follow."""
+        found = self._streams.get(stream)
+        return found is not None and found.begun
+
     def close(self) -> None:
         """The socket is gone."""
         for found in self._streams.values():
@@ -162,7 +172,9 @@ class Connection:
 
     def begin(self, stream: int, block: bytes) -> None:
         """Send a call's response headers."""
-        if stream in self._streams:
+        found = self._streams.get(stream)
+        if found is not None:
+            found.begun = True
             self._head(frames.HEADERS, frames.END_HEADERS, stream, block)
 
     def send(self, stream: int, message: bytes) -> None:
@@ -173,14 +185,14 @@ class Connection:
         size = len(message)
         if (
             not found.unsent
-            and size <= found.window
+            and size <= found.window + self._stream_window
             and size <= self._window
             and size <= self._frame_bytes_max
         ):
             found.window -= size
             self._window -= size
             self._head(frames.DATA, 0, stream, message)
-        else:
+        elif found.closing is None:
             found.unsent.append(memoryview(message))
             found.unsent_bytes += size
             self._push(found)
@@ -188,7 +200,7 @@ class Connection:
     def end(self, stream: int, block: bytes) -> None:
         """End a call with its trailers, after all that was sent. They may be the only headers."""
         found = self._streams.get(stream)
-        if found is None:
+        if found is None or found.closing is not None:
             return
         if found.unsent:
             found.closing = block
@@ -204,9 +216,22 @@ class Connection:
     def drop(self, stream: int) -> None:
         """Forget what a call has still to say, so that it can be ended at once."""
         found = self._streams.get(stream)
-        if found is not None:
+        if found is not None and found.closing is None:
             found.unsent.clear()
             found.unsent_bytes = 0
+            self._blocked.pop(stream, None)
+
+    def wait(self) -> list[Event]:
+        """Called now and then: which calls wait since the last time for the rest of a message."""
+        events: list[Event] = []
+        for found in self._streams.values():
+            if found.reader is not None:
+                try:
+                    found.reader.wait()
+                except MessageError as error:
+                    self._forget(found)
+                    events.append(Malformed(found.id, error))
+        return events
 
     def leave(self) -> None:
         """Ask the peer to begin no more calls here. When it has heard it is told so for good."""
@@ -221,7 +246,7 @@ class Connection:
 
     def break_off(self, error: ProtocolError) -> None:
         """Tell the peer why the connection ends now."""
-        self._out.append(frames.goaway(self._last, error.code))
+        self._out.append(frames.goaway(min(self._last, self._last_max), error.code))
 
     # --- what the peer says ---
 
@@ -239,7 +264,7 @@ class Connection:
             kind = one.kind
             if self._block:
                 self._on_continuation(one)
-            elif not self._settled and kind != frames.SETTINGS:
+            elif not self._settled and (kind != frames.SETTINGS or one.flags & frames.ACK):
                 raise ProtocolError("the first frame is not SETTINGS")
             elif kind == frames.DATA:
                 self._on_data(one)
@@ -259,6 +284,8 @@ class Connection:
                 raise ProtocolError("a client cannot push")
             elif kind == frames.PRIORITIES and one.stream == 0:
                 raise ProtocolError("PRIORITY without a stream")
+            elif kind == frames.GOAWAY:
+                self._on_goaway(one)
         events, self._events = self._events, []
         return events
 
@@ -274,6 +301,22 @@ class Connection:
         self._preface = None
         return data[len(frames.PREFACE) :]
 
+    def _idle(self, stream: int) -> bool:
+        """No stream of this number has been opened yet; we open none, so that the even ones stay idle."""
+        return stream > self._last or stream % 2 == 0
+
+    def _fail(self, stream: int, code: int) -> None:
+        """End a stream whose peer broke a rule that concerns nobody else (RFC 9113, 5.4.2)."""
+        self._out.append(frames.reset(stream, code))
+        self._on_gone(stream)
+
+    def _on_gone(self, stream: int) -> None:
+        found = self._streams.pop(stream, None)
+        if found is not None:
+            self._blocked.pop(stream, None)
+            self._forget(found)
+            self._events.append(Reset(stream))
+
     def _on_headers(self, one: Frame) -> None:
         if one.stream % 2 == 0:
             raise ProtocolError("a client's streams have odd numbers")
@@ -287,8 +330,9 @@ class Connection:
         if one.kind != frames.CONTINUATION or one.stream != first.stream:
             raise ProtocolError("a header block was interrupted")
         self._block.append(one._replace(payload=bytes(one.payload)))
-        if len(self._block) > CONTINUATIONS_MAX:
-            raise ProtocolError("a header block in too many frames", frames.ENHANCE_YOUR_CALM)
+        size = sum(part.size for part in self._block)
+        if len(self._block) > CONTINUATIONS_MAX or size > frames.CONTROL_BYTES_MAX:
+            raise ProtocolError("a header block that is too long", frames.ENHANCE_YOUR_CALM)
         if one.flags & frames.END_HEADERS:
             block = b"".join(part.payload for part in self._block)
             self._block.clear()
@@ -298,34 +342,47 @@ class Connection:
         headers = self._headers.decode(block)  # always: what follows depends on it
         number, last = first.stream, first.flags & frames.END_STREAM
         if number <= self._last:
-            found = self._streams.get(number)
-            if found is not None and found.asking:  # else: on its way while we ended the call
-                if not last:
-                    raise ProtocolError("headers in the middle of a stream")
-                self._half_closed(found)
+            self._on_trailers(number, headers, bool(last))
             return
         self._last = number
+        if b":path" not in headers:
+            self._fail(number, frames.PROTOCOL_ERROR)
+            return
         if self._left or len(self._streams) >= self._limits.streams_max:
             self._out.append(frames.reset(number, frames.REFUSED_STREAM))
             return
         reader = None if last else MessageReader(self._limits.message_bytes_max, self._limits.room)
-        self._streams[number] = _Stream(number, self._stream_window, reader, asking=not last)
+        self._streams[number] = _Stream(number, reader, asking=not last)
         self._events.append(Opened(number, headers))
         if last:
             self._events.append(HalfClosed(number))
 
+    def _on_trailers(self, number: int, headers: Headers, last: bool) -> None:
+        found, opens = self._streams.get(number), b":path" in headers
+        if found is None:
+            if opens:
+                raise ProtocolError("a stream is opened that was opened before, or passed over")
+            # Else it was on its way while we ended the call.
+        elif not found.asking:
+            self._fail(number, frames.STREAM_CLOSED)
+        elif opens or not last:
+            self._fail(number, frames.PROTOCOL_ERROR)
+        else:
+            self._half_closed(found)
+
     def _on_data(self, one: Frame) -> None:
         number, size = one.stream, one.size
         self._taken += size
-        if self._taken > CONNECTION_WINDOW:
-            raise ProtocolError("more data than the connection's window", frames.FLOW_CONTROL_ERROR)
         if self._taken > CONNECTION_WINDOW // 2:
+            # As we take what comes at once, nobody who keeps to a window can be told from who does not.
             self._out.append(frames.window_update(0, self._taken))
             self._taken = 0
         found = self._streams.get(number)
         if found is None or found.reader is None:
-            if number == 0 or number > self._last:
+            if self._idle(number):
                 raise ProtocolError("data on a stream that was never opened")
+            if found is not None and not found.asking:
+                self._fail(number, frames.STREAM_CLOSED)
             return  # on its way while we ended the call
         reader = found.reader
         found.taken += size
@@ -375,22 +432,19 @@ class Connection:
             found.reader = None
 
     def _on_reset(self, one: Frame) -> None:
-        frames.number(one.payload)
-        if one.stream == 0 or one.stream > self._last:
+        if self._idle(one.stream):
             raise ProtocolError("a reset of a stream that was never opened")
-        found = self._streams.pop(one.stream, None)
-        if found is not None:
-            self._forget(found)
-            self._events.append(Reset(one.stream))
+        self._on_gone(one.stream)
 
     def _on_settings(self, one: Frame) -> None:
         self._settled = True
         if one.stream:
             raise ProtocolError("settings of a stream")
+        if len(one.payload) % 6 or (one.flags & frames.ACK and one.payload):
+            raise ProtocolError("a broken SETTINGS frame", frames.FRAME_SIZE_ERROR)
         if one.flags & frames.ACK:
             return
-        if len(one.payload) % 6:
-            raise ProtocolError("a broken SETTINGS frame", frames.FRAME_SIZE_ERROR)
+        before = self._stream_window
         for name, value in frames.pairs(one.payload):
             if name == frames.MAX_FRAME_SIZE:
                 if not frames.FRAME_INITIAL <= value < 1 << 24:
@@ -399,11 +453,14 @@ class Connection:
             elif name == frames.INITIAL_WINDOW_SIZE:
                 if value > frames.WINDOW_MAX:
                     raise ProtocolError("an impossible window", frames.FLOW_CONTROL_ERROR)
-                for found in self._streams.values():
-                    found.window += value - self._stream_window
                 self._stream_window = value
+            elif name == frames.ENABLE_PUSH and value > 1:
+                raise ProtocolError("a setting that is neither on nor off")
         self._out.append(frames.frame(frames.SETTINGS, frames.ACK, 0))
-        self._unblock()
+        if self._stream_window > before:
+            for found in list(self._streams.values()):
+                if found.unsent:
+                    self._push(found)
 
     def _on_window(self, one: Frame) -> None:
         more = frames.number(one.payload)
@@ -415,25 +472,32 @@ class Connection:
                 raise ProtocolError("an impossible window", frames.FLOW_CONTROL_ERROR)
             self._unblock()
             return
-        if one.stream > self._last:
+        if self._idle(one.stream):
             raise ProtocolError("a window of a stream that was never opened")
         found = self._streams.get(one.stream)
         if found is not None:
             found.window += more
-            if found.window > frames.WINDOW_MAX:
-                raise ProtocolError("an impossible window", frames.FLOW_CONTROL_ERROR)
-            if found.blocked:
+            if found.window + self._stream_window > frames.WINDOW_MAX:
+                self._fail(one.stream, frames.FLOW_CONTROL_ERROR)
+            elif found.unsent:
                 self._push(found)
 
     def _on_ping(self, one: Frame) -> None:
-        if len(one.payload) != len(_ALIVE):
-            raise ProtocolError("a broken PING frame", frames.FRAME_SIZE_ERROR)
+        if one.stream:
+            raise ProtocolError("a PING of a stream")
         if not one.flags & frames.ACK:
             self._out.append(frames.frame(frames.PING, frames.ACK, 0, bytes(one.payload)))
         elif one.payload == _LEAVING and self._leaving and not self._left:
             # The peer has heard that we leave: whatever it began before has come by now.
             self._left = True
+            self._last_max = self._last
             self._out.append(frames.goaway(self._last, frames.NO_ERROR))
+
+    def _on_goaway(self, one: Frame) -> None:
+        """The peer will begin no more calls, and hang up itself when it has its answers."""
+        if one.stream:
+            raise ProtocolError("a GOAWAY of a stream")
+        frames.number(one.payload, 4)
 
     # --- sending ---
 
@@ -446,11 +510,11 @@ class Connection:
         unsent = found.unsent
         while unsent:
             data = unsent[0]
-            size = min(len(data), self._frame_bytes_max, found.window, self._window)
+            allowed = found.window + self._stream_window
+            size = min(len(data), self._frame_bytes_max, allowed, self._window)
             if size <= 0:
-                if not found.blocked:
-                    found.blocked = True
-                    self._blocked.append(found)
+                if allowed > 0:
+                    self._blocked[found.id] = found
                 return
             self._head(frames.DATA, 0, found.id, data[:size])
             found.window -= size
@@ -464,11 +528,9 @@ class Connection:
             self._finish(found, found.closing)
 
     def _unblock(self) -> None:
-        waiting, self._blocked = self._blocked, deque()
-        for found in waiting:
-            found.blocked = False
-            if self._streams.get(found.id) is found:
-                self._push(found)
+        # Each step sends something: the work is bounded by what the peer has allowed.
+        while self._blocked and self._window > 0:
+            self._push(self._blocked.pop(next(iter(self._blocked))))
 
     def _finish(self, found: _Stream, block: bytes) -> None:
         self._head(frames.HEADERS, frames.END_HEADERS | frames.END_STREAM, found.id, block)
