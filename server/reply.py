@@ -8,6 +8,7 @@ stand in the contract's order, except that whoever sends the answer appends the 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import lru_cache
 from typing import Final
 
 import msgspec
@@ -120,7 +121,7 @@ def encode(request: RankingRequest, scores: Scores, identity: Identity) -> Answe
         parts += _field(_OUTCOMES, outcomes.tobytes())
     if flags is not None:
         parts += _field(_FLAGS, flags.tobytes())
-    parts += _field(_COVERAGE, _numbers(rows, rows - excluded, 0, 0, excluded))
+    parts.append(_coverage(rows, excluded))
     return Answer(b"".join(parts), rows - excluded, excluded)
 
 
@@ -141,6 +142,12 @@ def encode_timings(timings: Timings, stamps: RunStamps) -> bytes:
         stamps.requests,
     )
     return b"%b%c%b" % (_TIMINGS, len(numbers), numbers)
+
+
+@lru_cache(maxsize=1024)
+def _coverage(rows: int, excluded: int) -> bytes:
+    """The same bytes for most requests of one caller, which asks for as many candidates every time."""
+    return b"".join(_field(_COVERAGE, _numbers(rows, rows - excluded, 0, 0, excluded)))
 
 
 def _field(tag: bytes, value: bytes) -> tuple[bytes, bytes, bytes]:
