@@ -39,10 +39,11 @@ class Call:
 
     __slots__ = ("_begun", "_stream", "_wire")
 
-    def __init__(self, wire: Wire, stream: int) -> None:
+    def __init__(self, wire: Wire, stream: int, *, begun: bool = False) -> None:
+        """Args: `begun`: the headers have been sent."""
         self._wire = wire
         self._stream = stream
-        self._begun = False
+        self._begun = begun
 
     @property
     def unsent_bytes(self) -> int:
@@ -58,13 +59,16 @@ class Call:
         self._wire.send(self._stream, prefixed(message), first=not self._begun)
         self._begun = True
 
-    def finish(self) -> None:
-        """End with OK; the peer reads what was sent first."""
-        block = OK if self._begun else HEAD + OK
-        self._wire.end(self._stream, block, at_once=False)
+    def finish(self, code: int = 0, message: str = "", trailers: Trailers = ()) -> None:
+        """End, with OK unless told otherwise; the peer reads what was sent first."""
+        block = _status(code, message, trailers) if code else OK
+        self._wire.end(self._stream, block if self._begun else HEAD + block, at_once=False)
 
     def fail(self, code: int, message: str, trailers: Trailers = ()) -> None:
-        """End with a status. Before any message it travels alone, which lets gRPC's own retries work."""
+        """End with a status in place of what the peer has not read.
+
+        Before any message it travels alone, which lets gRPC's own retries work.
+        """
         block = _status(code, message, trailers)
         self._wire.end(self._stream, block if self._begun else HEAD + block, at_once=True)
 

@@ -182,7 +182,8 @@ class Link(asyncio.BufferedProtocol):
             handler = self._handlers.get(event.stream)
             if handler is not None:
                 handler.message(event.data)
-                if event.last:
+                # Who has ended the call is told no more of it: its answer may still wait for a window.
+                if event.last and event.stream in self._handlers:
                     handler.half_closed()
         elif isinstance(event, Opened):
             self._on_opened(event.stream, event.headers)
@@ -211,14 +212,17 @@ class Link(asyncio.BufferedProtocol):
         except ValueError:
             begun.fail(Code.INTERNAL, "grpc-timeout is at most eight digits and a unit.")
             return
-        self._handlers[stream] = method(begun, remaining_s)
+        handler = self._handlers[stream] = method(begun, remaining_s)
+        if self._leaving:  # it came while the peer had not yet heard
+            handler.leaving()
 
     def _on_malformed(self, stream: int, error: MessageError) -> None:
         handler = self._handlers.pop(stream, None)
         if handler is None:
             return
         handler.gone()
-        Call(self, stream).fail(_CODES.get(type(error), Code.INTERNAL), str(error))
+        broken = Call(self, stream, begun=self._connection.begun(stream))
+        broken.fail(_CODES.get(type(error), Code.INTERNAL), str(error))
 
     def _seconds(self, timeout: bytes | None) -> float | None:
         if timeout is None:

@@ -10,11 +10,12 @@ import numpy as np
 import pytest
 
 from podium.v1 import ranking_pb2 as pb
-from tests.bundles.tiny import Example, Scores, TinyRanker
-from tests.e2e.calls import Caller, Pending, Refused, dial
-from tests.e2e.running import RunningServer, Scrape, Start
+from tests.bundles.tiny import Example
+from tests.e2e.calls import Refused, dial
+from tests.e2e.running import Start
+from tests.e2e.scripted import RANKER, blocked, fake, fake_scores, stalled
+from tests.e2e.streams import DOORS, Door, knock
 
-RANKER = TinyRanker(variants=("fp32",))
 STALL_MS = 400
 
 
@@ -23,33 +24,6 @@ def models(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("models")
     RANKER.write(folder)
     return folder
-
-
-def fake(start: Start, models: Path, **script: str) -> RunningServer:
-    """A server with the fake engine and this script."""
-    settings = [f"--set=engine.fake.{key}={value}" for key, value in script.items()]
-    return start(models, "--engine=fake", *settings)
-
-
-def fake_scores(example: Example) -> Scores:
-    """What the fake engine gives: the mean of each numeric column plus a hash of the item's row."""
-    keys = RANKER.item_keys.tolist()
-    rows = np.array([keys.index(item) for item in example.items.tolist()], np.float32)
-    hashed = (rows * np.float32(0.618034)) % np.float32(1.0)
-    prior = np.full(len(rows), 0.5, np.float32) if example.prior is None else example.prior
-    return hashed + example.features.mean(axis=1) + example.price + prior
-
-
-def is_running(scrape: Scrape) -> bool:
-    """One request is inside, and none of them waits: it is in its run."""
-    return 1 == scrape.total("podium_in_flight") and 0 == scrape.total("podium_queue_depth")
-
-
-def blocked(server: RunningServer, caller: Caller) -> Pending:
-    """Occupy the executor with the first, stalled run."""
-    first = caller.send(RANKER.message(RANKER.example(3)))
-    server.wait_for(is_running)
-    return first
 
 
 @pytest.fixture
@@ -85,14 +59,17 @@ def test_who_fails_alone_too_is_refused(models: Path, start: Start, examples: li
     assert 1.0 == scrape.total("podium_refusals_total", reason="EXECUTION_FAILED")
 
 
-def test_a_request_that_fails_alone_is_refused_and_the_next_one_scored(models: Path, start: Start) -> None:
+@pytest.mark.parametrize("door", DOORS)
+def test_a_request_that_fails_alone_is_refused_and_the_next_one_scored(
+    models: Path, start: Start, door: Door
+) -> None:
     """A failed run of one request: INTERNAL, kind FAILED, no retry; the server serves on."""
     server = fake(start, models, fail_runs="[0]")
     example = RANKER.example(4)
-    with dial(server.target) as caller:
-        refused = caller.send(RANKER.message(example)).refused()
-        ranked = caller.send(RANKER.message(example)).ranked()
-    assert (grpc.StatusCode.INTERNAL, "failed", "EXECUTION_FAILED", -1) == (
+    with knock(server.target, door) as asker:
+        refused = asker.send(RANKER.message(example)).refused()
+        ranked = asker.send(RANKER.message(example)).ranked()
+    assert (grpc.StatusCode.INTERNAL, "failed", "EXECUTION_FAILED", asker.never) == (
         refused.code,
         refused.kind,
         refused.reason,
@@ -105,7 +82,7 @@ def test_an_invalid_candidate_does_not_disturb_its_batch(
     models: Path, start: Start, examples: list[Example]
 ) -> None:
     """In one run with a NaN candidate, everyone else's scores are what they are alone."""
-    server = fake(start, models, **{"stall_runs.0": f"{STALL_MS}"})
+    server = stalled(start, models, STALL_MS)
     bad = RANKER.message(RANKER.example(2))
     price = np.array([np.nan, 1.0], np.float32)
     bad.candidates.columns[1].data = price.tobytes()
@@ -121,19 +98,20 @@ def test_an_invalid_candidate_does_not_disturb_its_batch(
         np.testing.assert_array_equal(fake_scores(example), answer.scores)
 
 
-def test_who_waits_behind_a_stall_is_told_in_time(models: Path, start: Start) -> None:
+@pytest.mark.parametrize("door", DOORS)
+def test_who_waits_behind_a_stall_is_told_in_time(models: Path, start: Start, door: Door) -> None:
     """While the executor is stuck, waiting requests expire at their deadline, not when the stall ends."""
-    server = fake(start, models, **{"stall_runs.0": f"{STALL_MS * 2}"})
+    server = stalled(start, models, STALL_MS * 2)
     request = RANKER.message(RANKER.example(5))
     request.timeout_us = 150_000
-    with dial(server.target) as caller:
-        first = blocked(server, caller)
+    with knock(server.target, door) as asker:
+        first = blocked(server, asker)
         sent_s = time.monotonic()
-        waiting = caller.send_all([request] * 8)
+        waiting = asker.send_all([request] * 8)
         refusals = [call.refused() for call in waiting]
         answered_s = time.monotonic()
         first.ranked()
-        after = caller.send(RANKER.message(RANKER.example(5))).ranked()
+        after = asker.send(RANKER.message(RANKER.example(5))).ranked()
     assert {("expired", "EXPIRED_IN_QUEUE", grpc.StatusCode.DEADLINE_EXCEEDED)} == {
         (refused.kind, refused.reason, refused.code) for refused in refusals
     }
@@ -145,13 +123,14 @@ def test_who_waits_behind_a_stall_is_told_in_time(models: Path, start: Start) ->
     assert 8.0 == scrape.total("podium_budget_violations_total", cause="expired")
 
 
-def test_cancelled_calls_leave_nothing_behind(models: Path, start: Start) -> None:
+@pytest.mark.parametrize("door", DOORS)
+def test_cancelled_calls_leave_nothing_behind(models: Path, start: Start, door: Door) -> None:
     """Callers who leave, waiting or in a run, are counted and forgotten; the server serves on."""
-    server = fake(start, models, **{"stall_runs.0": f"{STALL_MS}"})
+    server = stalled(start, models, STALL_MS)
     request = RANKER.message(RANKER.example(5))
-    with dial(server.target) as caller:
-        first = blocked(server, caller)
-        waiting = caller.send_all([request] * 6)
+    with knock(server.target, door) as asker:
+        first = blocked(server, asker)
+        waiting = asker.send_all([request] * 6)
         server.wait_for(lambda scrape: 6 == scrape.total("podium_queue_depth"))
         for pending in [first, *waiting[:4]]:
             pending.cancel()

@@ -1,0 +1,162 @@
+"""A gRPC client on a bare socket, for what no library does: leave windows shut, read nothing, just vanish."""
+
+from __future__ import annotations
+
+import socket
+import struct
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+
+import h2.config
+import h2.connection
+import h2.events
+from h2.settings import SettingCodes
+
+from podium.v1 import ranking_pb2 as pb
+from tests.e2e.calls import CALL_S_MAX
+
+WINDOW_MAX = 2**31 - 1
+_WINDOW_INITIAL = 65_535
+_READ_BYTES = 1 << 16
+
+
+def framed(message: bytes) -> bytes:
+    """A message with gRPC's prefix."""
+    return b"\0" + struct.pack(">I", len(message)) + message
+
+
+class RawClient:
+    """One connection. Nothing is read, and no window opened, unless the test says so.
+
+    Attributes:
+        data: what came, by stream.
+        headers: by stream, each block that came: headers first, trailers last.
+        ended: streams that the server has ended.
+    """
+
+    def __init__(self, target: str, window: int, *, receive_bytes: int | None = None) -> None:
+        """Args: `window`: of every stream; `receive_bytes`: of the socket's own buffer."""
+        host, _, port = target.rpartition(":")
+        self._socket = socket.socket()
+        if receive_bytes is not None:
+            self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_bytes)
+        self._socket.settimeout(CALL_S_MAX)
+        self._socket.connect((host, int(port)))
+        config = h2.config.H2Configuration(client_side=True, header_encoding="utf-8")
+        self._connection = h2.connection.H2Connection(config)
+        self._connection.initiate_connection()
+        self._connection.update_settings({SettingCodes.INITIAL_WINDOW_SIZE: window})
+        if window > _WINDOW_INITIAL:
+            self._connection.increment_flow_control_window(window - _WINDOW_INITIAL)
+        self.data: dict[int, bytearray] = {}
+        self.headers: dict[int, list[dict[str, str]]] = {}
+        self.ended: set[int] = set()
+        self.flush()
+
+    def open(self, path: str, headers: Sequence[tuple[str, str]] = ()) -> int:
+        """Begin a call; its stream."""
+        stream = self._connection.get_next_available_stream_id()
+        pseudo = [(":method", "POST"), (":scheme", "http"), (":path", path), (":authority", "test")]
+        grpc = [("content-type", "application/grpc"), ("te", "trailers")]
+        self._connection.send_headers(stream, [*pseudo, *grpc, *headers])
+        self.data[stream] = bytearray()
+        self.headers[stream] = []
+        return stream
+
+    def open_rank_stream(self, *headers: tuple[str, str]) -> int:
+        """Begin a RankStream; its stream."""
+        return self.open("/podium.v1.Ranker/RankStream", headers)
+
+    def put(self, stream: int, data: bytes, *, last: bool = False) -> None:
+        """Queue bytes of a call, as much as the server's window takes at once."""
+        size_max = self._connection.max_outbound_frame_size
+        for at in range(0, len(data), size_max):
+            self._connection.send_data(stream, data[at : at + size_max])
+        if last:
+            self._connection.end_stream(stream)
+
+    def room(self, stream: int) -> int:
+        """Bytes that the server's windows let through."""
+        return self._connection.local_flow_control_window(stream)
+
+    def flush(self) -> None:
+        """Send what is queued."""
+        self._socket.sendall(self._connection.data_to_send())
+
+    def send_now(self, data: bytes) -> int:
+        """Send as many of these bytes as the kernel takes at once."""
+        self._socket.setblocking(False)
+        try:
+            return self._socket.send(data)
+        except BlockingIOError:
+            return 0
+        finally:
+            self._socket.settimeout(CALL_S_MAX)
+
+    def queued(self) -> bytes:
+        """What `flush` would send; it is the caller's now."""
+        return self._connection.data_to_send()
+
+    def widen(self, stream: int, size: int) -> None:
+        """Open a call's and the connection's window by so many bytes."""
+        self._connection.increment_flow_control_window(size, stream)
+        self._connection.increment_flow_control_window(size)
+        self.flush()
+
+    def read(self) -> None:
+        """Take what has come, or wait for it; fails if the server hung up."""
+        data = self._socket.recv(_READ_BYTES)
+        assert data, "the server hung up"
+        for event in self._connection.receive_data(data):
+            if isinstance(event, h2.events.DataReceived):
+                self.data[event.stream_id] += event.data
+            elif isinstance(event, h2.events.ResponseReceived | h2.events.TrailersReceived):
+                self.headers[event.stream_id].append(dict(event.headers))
+            elif isinstance(event, h2.events.StreamEnded):
+                self.ended.add(event.stream_id)
+        self.flush()
+
+    def read_to_end(self, stream: int) -> dict[str, str]:
+        """Until the server has ended a call; its trailers."""
+        while stream not in self.ended:
+            self.read()
+        return self.headers[stream][-1]
+
+    def messages(self, stream: int) -> list[bytes]:
+        """The whole messages of a call so far."""
+        data, at, found = bytes(self.data[stream]), 0, []
+        while at + 5 <= len(data):
+            (size,) = struct.unpack_from(">I", data, at + 1)
+            if at + 5 + size > len(data):
+                break
+            found.append(data[at + 5 : at + 5 + size])
+            at += 5 + size
+        return found
+
+    def responses(self, stream: int) -> list[pb.StreamResponse]:
+        """The whole messages of a RankStream so far."""
+        return [pb.StreamResponse.FromString(message) for message in self.messages(stream)]
+
+    def pause(self, pause_s: float) -> None:
+        """Let time pass."""
+        time.sleep(pause_s)
+
+    def vanish(self) -> None:
+        """Reset the connection, as a process that is killed."""
+        self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        self._socket.close()
+
+    def close(self) -> None:
+        """Hang up."""
+        self._socket.close()
+
+
+@contextmanager
+def raw(target: str, window: int = WINDOW_MAX, *, receive_bytes: int | None = None) -> Iterator[RawClient]:
+    """A connection that is closed at the end."""
+    client = RawClient(target, window, receive_bytes=receive_bytes)
+    try:
+        yield client
+    finally:
+        client.close()
