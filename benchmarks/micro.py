@@ -19,10 +19,10 @@ from server.core.cost import CostModel
 from server.core.decisions import Dispatch, Lane, Ticket
 from server.core.scheduler import Limits as SchedulerLimits
 from server.core.scheduler import Scheduler
-from server.domain import RunStamps, Scored
+from server.domain import RankingRequest, RunStamps, Scores
 from server.engine.bundle import open_bundle
 from server.engine.tensors import Packer, split
-from server.reply import Identity, Timings, encode
+from server.reply import Identity, Timings, encode, encode_timings
 from server.wire import Decoder, parse
 
 FRAME_BYTES = 5
@@ -63,7 +63,11 @@ def main() -> None:
     bundle = open_bundle(build_bundle())
     decoder = Decoder(bundle.layout, bundle.vocabs, Limits(), 4096)
     packer = Packer(bundle.layout, 4096)
-    identity, timings = Identity("bench", 1, "int8"), Timings(1, 2, 3, 4)
+    identity, timings = Identity("bench", 1, "int8"), Timings(40, 1200, 30, 900, 20, 2200)
+
+    def answer(request: RankingRequest, scores: Scores, stamps: RunStamps) -> bytes:
+        return encode(request, scores, identity).body + encode_timings(timings, stamps)
+
     print(f"| candidates | parse | decode | pack 1 | pack {TOGETHER} | split {TOGETHER} | encode |")
     print("| --- | --- | --- | --- | --- | --- | --- |")
     for size, body in write_bodies().items():
@@ -72,16 +76,14 @@ def main() -> None:
         request = decoder.decode(message)
         scores = np.random.default_rng(0).random(size, dtype=np.float32)
         together = {"score": np.tile(scores, TOGETHER)}
-        scored = Scored({"score": scores}, RunStamps(1, 2, 3, size, 1))
+        stamps = RunStamps(1, 2, 3, size, 1)
         hops: list[Callable[[], object]] = [
             lambda data=data: parse(data),
             lambda message=message: decoder.decode(message),
             lambda request=request: packer.pack([request.payload]),
             lambda request=request: packer.pack([request.payload] * TOGETHER),
             lambda together=together, size=size: split(together, [size] * TOGETHER),
-            lambda request=request, scores=scores, scored=scored: encode(
-                request, scores, identity, timings, scored
-            ).SerializeToString(),
+            lambda request=request, scores=scores, stamps=stamps: answer(request, scores, stamps),
         ]
         print(f"| {size} | {' | '.join(f'{best_us(hop):.1f}' for hop in hops)} |")
     print(f"scheduler: offer + step + complete with 63 waiting: {best_us(scheduler_cycle()):.1f}")
