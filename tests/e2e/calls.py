@@ -56,9 +56,15 @@ Answer = Ranked | Refused
 
 
 class Pending(ABC):
-    """A request under way; `ended_s` is when its end came, on time.monotonic's clock."""
+    """A request under way.
+
+    Attributes:
+        ended_s: when its end came, on time.monotonic's clock.
+        in_band: the server said its end to it alone; else the network, or the end of its stream did.
+    """
 
     ended_s = float("inf")
+    in_band = False
 
     @abstractmethod
     def answer(self) -> Answer:
@@ -94,9 +100,13 @@ class UnaryCall(Pending):
     def answer(self) -> Answer:
         """Wait for it."""
         try:
-            return Ranked(pb.RankResponse.FromString(self._call.result(CALL_S_MAX)))
+            data = self._call.result(CALL_S_MAX)
         except grpc.RpcError as error:
-            return refused_by(error)
+            refused = refused_by(error)
+            self.in_band = bool(refused.reason)
+            return refused
+        self.in_band = True
+        return Ranked(pb.RankResponse.FromString(data))
 
     def cancel(self) -> None:
         """End the call."""

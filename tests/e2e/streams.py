@@ -21,11 +21,10 @@ CODES = {code.value[0]: code for code in grpc.StatusCode}
 
 
 class StreamMessage(Pending):
-    """A message of a RankStream; `in_band` = the server said its end on the stream."""
+    """A message of a RankStream."""
 
     def __init__(self, stream: Stream, number: int, nth: int) -> None:
         self.number = number
-        self.in_band = False
         self._stream = stream
         self._nth = nth
 

@@ -1,4 +1,4 @@
-"""RankStream: each request on a stream has an id, a deadline, a refusal, a cancel and one answer of its own."""
+"""RankStream: each request on a stream has an id, a deadline, a refusal, cancel and one answer of its own."""
 
 from __future__ import annotations
 
