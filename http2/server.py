@@ -23,6 +23,8 @@ FRAME_BYTES_MAX: Final = 1 << 20
 """Longest DATA frame that we take: most messages fit into one."""
 CONNECTION_WINDOW: Final = 64 << 20
 """Bytes that a connection may have under way before we have looked at them; `Room` bounds what is kept."""
+UNSENT_BYTES_MAX: Final = 64 << 20
+"""Answers of all calls together that the peer's windows hold back; beyond them it may begin no call."""
 CONTINUATIONS_MAX: Final = 16
 """Frames of one header block: an endless block of tiny ones costs work without ever being too long."""
 
@@ -127,6 +129,7 @@ class Connection:
         self._block: list[Frame] = []
         self._blocked: dict[int, _Stream] = {}
         """Who waits for the connection's window alone; whoever was served last comes last."""
+        self._unsent_bytes = 0
         self._out: list[bytes | memoryview] = []
         self._events: list[Event] = []
         wanted = {
@@ -151,9 +154,14 @@ class Connection:
         return not self._streams and self._left
 
     def unsent_bytes(self, stream: int) -> int:
-        """Of a call's answers, what the peer's windows hold back; 0 for a call that is over."""
+        """Of a call's answers, what the peer's windows hold back; 0 for a call that is over.
+
+        Of all calls' answers, if they are more than UNSENT_BYTES_MAX: then each is one too many.
+        """
         found = self._streams.get(stream)
-        return 0 if found is None else found.unsent_bytes
+        if found is None:
+            return 0
+        return self._unsent_bytes if self._unsent_bytes > UNSENT_BYTES_MAX else found.unsent_bytes
 
     def begun(self, stream: int) -> bool:
         """A call's response headers have been sent: only trailers can follow."""
@@ -195,6 +203,7 @@ class Connection:
         elif found.closing is None:
             found.unsent.append(memoryview(message))
             found.unsent_bytes += size
+            self._unsent_bytes += size
             self._push(found)
 
     def end(self, stream: int, block: bytes) -> None:
@@ -217,9 +226,7 @@ class Connection:
         """Forget what a call has still to say, so that it can be ended at once."""
         found = self._streams.get(stream)
         if found is not None and found.closing is None:
-            found.unsent.clear()
-            found.unsent_bytes = 0
-            self._blocked.pop(stream, None)
+            self._drop(found)
 
     def wait(self) -> list[Event]:
         """Called now and then: which calls wait since the last time for the rest of a message."""
@@ -313,9 +320,16 @@ class Connection:
     def _on_gone(self, stream: int) -> None:
         found = self._streams.pop(stream, None)
         if found is not None:
-            self._blocked.pop(stream, None)
+            self._drop(found)
             self._forget(found)
             self._events.append(Reset(stream))
+
+    def _drop(self, found: _Stream) -> None:
+        """Forget what a call has still to say."""
+        self._blocked.pop(found.id, None)
+        self._unsent_bytes -= found.unsent_bytes
+        found.unsent.clear()
+        found.unsent_bytes = 0
 
     def _on_headers(self, one: Frame) -> None:
         if one.stream % 2 == 0:
@@ -348,7 +362,8 @@ class Connection:
         if b":path" not in headers:
             self._fail(number, frames.PROTOCOL_ERROR)
             return
-        if self._left or len(self._streams) >= self._limits.streams_max:
+        full = len(self._streams) >= self._limits.streams_max or self._unsent_bytes > UNSENT_BYTES_MAX
+        if self._left or full:
             self._out.append(frames.reset(number, frames.REFUSED_STREAM))
             return
         reader = None if last else MessageReader(self._limits.message_bytes_max, self._limits.room)
@@ -520,6 +535,7 @@ class Connection:
             found.window -= size
             self._window -= size
             found.unsent_bytes -= size
+            self._unsent_bytes -= size
             if size == len(data):
                 unsent.popleft()
             else:
