@@ -11,12 +11,13 @@ from typing import Any, Self, Unpack
 import grpc
 
 from podium.client.attempts import Attempts
-from podium.client.channel import LIST_MODELS, OPTIONS, RANK, message_of, parsed
+from podium.client.channel import LIST_MODELS, OPTIONS, RANK, message_of, parsed, stream_options
 from podium.client.decode import decode, decode_models
 from podium.client.ranked import ModelVersion, Ranked
 from podium.client.refused import RankRefused
 from podium.client.request import RankingFields, RankingRequest
 from podium.client.retry import ONCE_MORE, RetryPolicy
+from podium.client.stream.aio import AsyncStreams
 from podium.v1 import ranking_pb2 as pb
 
 
@@ -35,14 +36,22 @@ class AsyncClient:
         credentials: grpc.ChannelCredentials | None = None,
         options: Sequence[tuple[str, Any]] = (),
         retry: RetryPolicy = ONCE_MORE,
+        stream: bool = False,
     ) -> None:
-        """Connect when first used; arguments as those of `Client`."""
-        every = (*OPTIONS, *options)
-        self._channel = (
-            grpc.aio.insecure_channel(target, every)
-            if credentials is None
-            else grpc.aio.secure_channel(target, credentials, every)
+        """Connect when first used; arguments and errors as those of `Client`."""
+
+        def connect(target: str, more: Sequence[tuple[str, Any]] = ()) -> grpc.aio.Channel:
+            every = (*OPTIONS, *more, *options)
+            if credentials is None:
+                return grpc.aio.insecure_channel(target, every)
+            return grpc.aio.secure_channel(target, credentials, every)
+
+        self._streams = (
+            AsyncStreams(target, lambda address: connect(address.target, stream_options(address)))
+            if stream
+            else None
         )
+        self._channel = connect(target)
         self._rank = self._channel.unary_unary(RANK, response_deserializer=pb.RankResponse.FromString)
         self._list = self._channel.unary_unary(
             LIST_MODELS,
@@ -58,7 +67,9 @@ class AsyncClient:
         await self.close()
 
     async def close(self) -> None:
-        """Close the connection; calls under way end as cancelled."""
+        """Close the connection; calls under way end as cancelled, on streams after a moment's grace."""
+        if self._streams is not None:
+            await self._streams.close()
         await self._channel.close()
 
     async def rank(
@@ -84,9 +95,18 @@ class AsyncClient:
     async def _send(self, message: pb.RankRequest, deadline_s: float) -> Ranked:
         attempts = Attempts(message, deadline_s, time.monotonic(), self._retry)
         while True:
-            payload, timeout_s = attempts.send(time.monotonic())
             try:
-                return decode(message, await self._rank(payload, timeout=timeout_s))
-            except grpc.RpcError as error:
-                refused = RankRefused.of(error)
-                await asyncio.sleep(attempts.wait_s(refused, time.monotonic(), random.random()))
+                if self._streams is not None:
+                    return decode(message, await self._streams.ask(attempts))
+                payload, timeout_s = attempts.send(time.monotonic())
+                return decode(message, await self._ask(payload, timeout_s))
+            except RankRefused as refused:
+                wait_s = attempts.wait_s(refused, time.monotonic(), random.random())
+            await asyncio.sleep(wait_s)
+
+    async def _ask(self, payload: bytes, timeout_s: float) -> pb.RankResponse:
+        try:
+            response: pb.RankResponse = await self._rank(payload, timeout=timeout_s)
+        except grpc.RpcError as error:
+            raise RankRefused.of(error) from error
+        return response

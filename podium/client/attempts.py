@@ -35,6 +35,8 @@ class Attempts:
         self._ends_s = now_s + deadline_s
         self._policy = policy
         self._sent = 0
+        self.avoid = ""
+        """The backend that last refused because it was unready; "" = none."""
 
     def send(self, now_s: float) -> tuple[bytes, float]:
         """The next attempt: its bytes and its RPC deadline in seconds.
@@ -45,13 +47,21 @@ class Attempts:
         remaining_s = self._ends_s - now_s
         remaining_us = math.floor(remaining_s * 1e6)
         if remaining_us < 1:  # 0 on the wire would mean "none"
-            message = "The deadline had passed before the request could be sent."
-            raise self.numbered(
-                RankRefused(grpc.StatusCode.DEADLINE_EXCEEDED, message, RefusalDetails(kind="expired"))
-            )
+            raise self.expired()
         self._sent += 1
         self._message.timeout_us = int(min(self._timeout_us, remaining_us))
         return self._message.SerializeToString(), remaining_s
+
+    def remaining_s(self, now_s: float) -> float:
+        """What is left of the deadline; negative when it has passed."""
+        return self._ends_s - now_s
+
+    def expired(self) -> RankRefused:
+        """The refusal of a caller that has waited long enough."""
+        when = "an answer came" if self._sent else "the request could be sent"
+        message = f"The deadline had passed before {when}."
+        details = RefusalDetails(kind="expired")
+        return self.numbered(RankRefused(grpc.StatusCode.DEADLINE_EXCEEDED, message, details))
 
     def wait_s(self, refused: RankRefused, now_s: float, draw: float) -> float:
         """How long to wait before `send`; `draw` is evenly from [0, 1).
@@ -62,6 +72,7 @@ class Attempts:
         wait_s = self._policy.wait_s(refused, self._sent, self._ends_s - now_s, draw)
         if wait_s is None:
             raise self.numbered(refused)
+        self.avoid = refused.backend if refused.kind == "unready" else ""
         return wait_s
 
     def numbered(self, refused: RankRefused) -> RankRefused:

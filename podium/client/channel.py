@@ -9,10 +9,12 @@ from google.protobuf import message as pb_message
 
 from podium.client.encode import encode
 from podium.client.request import RankingFields, RankingRequest
+from podium.client.stream.target import Address
 from podium.v1 import ranking_pb2 as pb
 
 _SERVICE = pb.DESCRIPTOR.services_by_name["Ranker"].full_name
 RANK: Final = f"/{_SERVICE}/Rank"
+RANK_STREAM: Final = f"/{_SERVICE}/RankStream"
 LIST_MODELS: Final = f"/{_SERVICE}/ListModels"
 
 OPTIONS: Final[tuple[tuple[str, Any], ...]] = (
@@ -25,6 +27,13 @@ OPTIONS: Final[tuple[tuple[str, Any], ...]] = (
     ("grpc.max_receive_message_length", 64 << 20),
     ("grpc.max_send_message_length", 64 << 20),
 )
+
+
+def stream_options(address: Address) -> tuple[tuple[str, Any], ...]:
+    """What a channel for one stream needs beside OPTIONS."""
+    # A connection of its own: whoever drains is left, and behind one address may be another server by now.
+    alone = (("grpc.use_local_subchannel_pool", 1),)
+    return (*alone, ("grpc.default_authority", address.authority)) if address.authority else alone
 
 
 def message_of(request: RankingRequest | str, **fields: Unpack[RankingFields]) -> pb.RankRequest:

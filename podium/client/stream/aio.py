@@ -1,0 +1,200 @@
+"""The streams of the asyncio client: the same shell as `blocking`, with tasks for threads and no lock."""
+
+from __future__ import annotations
+
+import asyncio
+import math
+import random
+import socket
+import time
+from collections.abc import Callable, Coroutine
+from typing import Any
+
+import grpc
+
+from podium.client.attempts import Attempts
+from podium.client.channel import RANK_STREAM
+from podium.client.refused import RankRefused
+from podium.client.stream import envelope
+from podium.client.stream.conversation import Conversation
+from podium.client.stream.effects import Abort, Effect, Open, Resolve, Settle, Wake
+from podium.client.stream.fleet import CLOSE_S_MAX, Fleet
+from podium.client.stream.target import Address, Name, parse, unique
+from podium.v1 import ranking_pb2 as pb
+from podium.v1.refusal import RefusalDetails
+
+
+class _Call:
+    """One request that a task waits for."""
+
+    def __init__(self, attempts: Attempts, loop: asyncio.AbstractEventLoop) -> None:
+        self.attempts = attempts
+        self.ended: asyncio.Future[pb.RankResponse | RankRefused | None] = loop.create_future()
+
+    def settle(self, outcome: pb.RankResponse | RankRefused | None) -> None:
+        """Wake the task; None = the deadline has passed. The first outcome counts."""
+        if not self.ended.done():
+            self.ended.set_result(outcome)
+
+
+class _Link:
+    """What a conversation is carried by."""
+
+    def __init__(self, task: asyncio.Task[None]) -> None:
+        self.task = task
+        self.wake = asyncio.Event()
+
+
+class AsyncStreams:
+    """The streams of one target, on one event loop."""
+
+    def __init__(self, target: str, connect: Callable[[Address], grpc.aio.Channel]) -> None:
+        """Connect when first used.
+
+        Raises:
+            ValueError: the target does not name its backends.
+        """
+        self._connect = connect
+        self._whom = parse(target)
+        looks_up = any(isinstance(each, Name) for each in self._whom)
+        self._fleet: Fleet[_Call] = Fleet(target, looks_up=looks_up, draw=random.random)
+        self._links: dict[Conversation[_Call], _Link] = {}
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._timer: asyncio.TimerHandle | None = None
+        self._wakes_s = math.inf
+
+    async def ask(self, attempts: Attempts) -> pb.RankResponse:
+        """Send the next attempt of a call and wait for its answer.
+
+        Raises:
+            RankRefused: it was refused, or the deadline has passed.
+            ValueError: the client is closed.
+        """
+        loop = asyncio.get_running_loop()
+        call = _Call(attempts, loop)
+        now_s = time.monotonic()
+        self._do(self._fleet.submit(call, attempts.avoid, now_s))
+        timer = loop.call_later(max(attempts.remaining_s(now_s), 0.0), call.settle, None)
+        try:
+            outcome = await call.ended
+        finally:
+            timer.cancel()
+            self._do(self._fleet.withdraw(call, time.monotonic()))
+        if isinstance(outcome, pb.RankResponse):
+            return outcome
+        raise outcome or attempts.expired()
+
+    async def close(self) -> None:
+        """Half-close every stream, wait a little for the answers under way, then cancel."""
+        self._do(self._fleet.close())
+        if self._tasks:
+            await asyncio.wait(self._tasks, timeout=CLOSE_S_MAX)
+        self._do(self._fleet.abort(time.monotonic()))
+        for task in self._tasks:
+            task.cancel()  # a look-up
+        if self._tasks:
+            await asyncio.wait(self._tasks, timeout=CLOSE_S_MAX)
+
+    def _do(self, effects: list[Effect[_Call]]) -> None:
+        """Do what the fleet wants done."""
+        for effect in effects:
+            if isinstance(effect, Settle):
+                effect.token.settle(effect.outcome)
+            elif isinstance(effect, Wake):
+                if (link := self._links.get(effect.conversation)) is not None:
+                    link.wake.set()
+            elif isinstance(effect, Open):
+                stream = effect.conversation
+                self._links[stream] = _Link(self._start(self._converse(stream)))
+            elif isinstance(effect, Abort):
+                if (link := self._links.get(effect.conversation)) is not None:
+                    link.task.cancel()
+            elif isinstance(effect, Resolve):
+                self._start(self._resolve())
+        if self._fleet.wakes_s != self._wakes_s:
+            self._set_timer()
+
+    def _start(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
+        task = asyncio.get_running_loop().create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+        return task
+
+    def _set_timer(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        self._wakes_s = self._fleet.wakes_s
+        if self._wakes_s < math.inf:
+            wait_s = max(self._wakes_s - time.monotonic(), 0.0)
+            self._timer = asyncio.get_running_loop().call_later(wait_s, self._tick)
+
+    def _tick(self) -> None:
+        self._wakes_s = math.inf  # that alarm has rung; the next one may be due at once
+        self._do(self._fleet.tick(time.monotonic()))
+
+    async def _resolve(self) -> None:
+        loop = asyncio.get_running_loop()
+        found: list[Address] = []
+        why = ""
+        for each in self._whom:
+            if isinstance(each, Address):
+                found.append(each)
+                continue
+            try:
+                found += each.addresses(await loop.getaddrinfo(each.host, each.port, type=socket.SOCK_STREAM))
+            except (OSError, UnicodeError) as error:
+                why = f"{each.host}: {error}"
+        now_s = time.monotonic()
+        self._do(self._fleet.resolved(unique(found), now_s) if found else self._fleet.unresolved(why, now_s))
+
+    async def _converse(self, stream: Conversation[_Call]) -> None:
+        """Connect, and tell what the server says until the stream is over."""
+        link = self._links[stream]
+        end: RankRefused | None = None
+        channel = self._connect(stream.address)
+        try:
+            call = channel.stream_stream(RANK_STREAM)()
+            writer = self._start(self._say(stream, link, call))
+            try:
+                while (data := await call.read()) is not grpc.aio.EOF:
+                    self._do(self._fleet.heard(stream, envelope.read(data), time.monotonic()))
+            except grpc.RpcError as error:
+                end = RankRefused.of(error)
+            except ValueError as error:
+                end = RankRefused(grpc.StatusCode.INTERNAL, str(error), RefusalDetails())
+            finally:
+                writer.cancel()
+                call.cancel()
+                self._do(self._fleet.ended(stream, end, time.monotonic()))
+        finally:
+            del self._links[stream]
+            await channel.close()
+
+    async def _say(self, stream: Conversation[_Call], link: _Link, call: Any) -> None:
+        """What goes out, as fast as flow control lets it."""
+        try:
+            while True:
+                found = stream.next()
+                if found is not None:
+                    if (message := self._message(stream, *found)) is not None:
+                        await call.write(message)
+                elif stream.half_closes:
+                    await call.done_writing()
+                    return
+                else:
+                    link.wake.clear()
+                    await link.wake.wait()
+        except (grpc.RpcError, asyncio.InvalidStateError):
+            return  # the stream is over; the reader tells how
+
+    def _message(self, stream: Conversation[_Call], number: int, call: _Call | None) -> bytes | None:
+        """The bytes of what is to be said; None when it is too late to say it."""
+        if call is None:
+            return envelope.cancel(number)
+        try:
+            request, _ = call.attempts.send(time.monotonic())
+        except RankRefused as refused:
+            self._do(self._fleet.unsent(stream, number, refused))
+            return None
+        return envelope.rank(number, request)
