@@ -143,6 +143,7 @@ class Server:
             methods(self._ranking, self._health, limits),
             ConnectionLimits(limits.message_bytes_max, limits.connection_streams_max, self._room),
             self._log,
+            keepalive_s=listen.keepalive_s,
         )
         try:
             port = await door.listen(listen.host, listen.grpc_port)

@@ -30,6 +30,8 @@ class Listen(_Section, frozen=True, kw_only=True):
     host: str = "127.0.0.1"
     grpc_port: Port = 50051
     ops_port: Port = 8002
+    keepalive_s: AboveZero = 30.0
+    """After so long a gRPC connection's peer is pinged; if it is silent as long again, it is hung up on."""
 
 
 class Batch(_Section, frozen=True, kw_only=True):

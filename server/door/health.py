@@ -90,22 +90,29 @@ class _Watch(Handler):
         self._told: pb.HealthCheckResponse.ServingStatus | None = None
 
     def message(self, data: bytes | memoryview) -> None:
-        self._service = _service(data)
-        if self._service is None:
-            self._call.fail(Code.INVALID_ARGUMENT, "The message is not a grpc.health.v1.HealthCheckRequest.")
-            return
-        self._health.watch(self)
-        self.look()
+        again, self._service = self._service is not None, _service(data)
+        if again:
+            self._end(Code.INTERNAL, "The method takes one message.")
+        elif self._service is None:
+            self._end(Code.INVALID_ARGUMENT, "The message is not a grpc.health.v1.HealthCheckRequest.")
+        else:
+            self._health.watch(self)
+            self.look()
 
     def half_closed(self) -> None:
         """The question is asked; the answers go on."""
+        if self._service is None:
+            self._end(Code.INTERNAL, "The method takes one message; none came.")
 
     def gone(self) -> None:
         self._health.unwatch(self)
 
     def leaving(self) -> None:
+        self._end(Code.UNAVAILABLE, "This server is shutting down.")
+
+    def _end(self, code: Code, sentence: str) -> None:
         self._health.unwatch(self)
-        self._call.fail(Code.UNAVAILABLE, "This server is shutting down.")
+        self._call.fail(code, sentence)
 
     def look(self) -> None:
         """Tell the caller if there is news."""

@@ -3,27 +3,32 @@
 from __future__ import annotations
 
 import asyncio
+import re
 from collections.abc import Callable, Mapping
 from typing import Any, Final, Protocol, cast
 
 from http2.frames import ProtocolError
 from http2.headers import Headers, encode
-from http2.messages import CompressedError, MessageError, NoRoomError, TooLongError
+from http2.messages import CompressedError, MessageError, NoRoomError, SlowError, TooLongError
 from http2.server import Connection, Event, HalfClosed, Limits, Message, Opened, Reset
 from server.door import call
-from server.door.call import Call, Handler, Method
+from server.door.call import Call, Handler, Method, Trailers
 from server.door.timeout import seconds
 from server.errors import Code
 
 UNREAD_BYTES_MAX: Final = 1 << 20
 """Answers that wait in our own socket; beyond them nothing more is read from a peer that does not read."""
+_GRPC: Final = re.compile(rb"application/grpc(?:[+;].*)?")
 _NOT_GRPC: Final = encode([(":status", "415")])
 """Nobody who speaks gRPC sends another content type (PROTOCOL-HTTP2.md, Requests)."""
 _CODES: Final = {
     TooLongError: Code.RESOURCE_EXHAUSTED,
     NoRoomError: Code.RESOURCE_EXHAUSTED,
+    SlowError: Code.DEADLINE_EXCEEDED,
     CompressedError: Code.UNIMPLEMENTED,
 }
+_ACCEPTED: Final[Trailers] = (("grpc-accept-encoding", "identity"),)
+"""What a peer is told whose encoding we do not take (compression.md)."""
 _TIMEOUTS_MAX: Final = 1024
 
 
@@ -56,8 +61,8 @@ class Link(asyncio.BufferedProtocol):
         self._receiving = False
         self._flush_due = False
         self._leaving = False
-        self.heard = True
-        """Something came since the owner last looked, or the peer is kept waiting by us."""
+        self._heard = True
+        """Something came since the owner last looked, or the peer reads again."""
 
     # --- for the owner ---
 
@@ -80,9 +85,14 @@ class Link(asyncio.BufferedProtocol):
             handler.leaving()
         self._flush()
 
-    def ping(self) -> None:
-        """Make the peer say something."""
-        self.heard = False
+    def look_after(self) -> None:
+        """Called now and then: hang up if the peer has been silent since, and make it say something."""
+        if not self._heard:
+            self.hang_up()
+            return
+        self._heard = False
+        for event in self._connection.wait():
+            self._on(event)
         self._connection.ping()
         self._flush()
 
@@ -135,7 +145,7 @@ class Link(asyncio.BufferedProtocol):
 
     def buffer_updated(self, nbytes: int) -> None:
         """Bytes came: all that is in them is begun before anything is said."""
-        self.heard = True
+        self._heard = True
         self._receiving = True
         try:
             for event in self._connection.receive(self._buffer[:nbytes]):
@@ -162,7 +172,7 @@ class Link(asyncio.BufferedProtocol):
 
     def resume_writing(self) -> None:
         """It reads again."""
-        self.heard = True
+        self._heard = True
         if self._transport is not None and not self._transport.is_closing():
             self._transport.resume_reading()
 
@@ -199,7 +209,8 @@ class Link(asyncio.BufferedProtocol):
             self._on_malformed(event.stream, event.error)
 
     def _on_opened(self, stream: int, headers: Headers) -> None:
-        if not headers.get(b"content-type", b"").startswith(b"application/grpc"):
+        content_type = headers.get(b"content-type", b"")
+        if content_type != b"application/grpc" and not _GRPC.fullmatch(content_type):
             self._connection.end(stream, _NOT_GRPC)
             return
         begun = Call(self, stream)
@@ -222,7 +233,8 @@ class Link(asyncio.BufferedProtocol):
             return
         handler.gone()
         broken = Call(self, stream, begun=self._connection.begun(stream))
-        broken.fail(_CODES.get(type(error), Code.INTERNAL), str(error))
+        trailers = _ACCEPTED if isinstance(error, CompressedError) else ()
+        broken.fail(_CODES.get(type(error), Code.INTERNAL), str(error), trailers)
 
     def _seconds(self, timeout: bytes | None) -> float | None:
         if timeout is None:

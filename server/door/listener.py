@@ -10,8 +10,6 @@ from http2.server import Limits
 from server.door.call import Method
 from server.door.link import Link
 
-KEEPALIVE_S: Final = 30.0
-"""A peer that has been silent for so long is pinged, and hung up on if it is silent as long again."""
 HEARD_S_MAX: Final = 1.0
 """How long a leaving server waits for a peer with no open call to say that it has heard."""
 READ_BYTES: Final = 256 << 10
@@ -23,11 +21,16 @@ _POLL_S: Final = 0.005
 class Listener:
     """Serves until it leaves. Belongs to the running event loop."""
 
-    def __init__(self, methods: Mapping[str, Method], limits: Limits, log: Any) -> None:
+    def __init__(
+        self, methods: Mapping[str, Method], limits: Limits, log: Any, *, keepalive_s: float
+    ) -> None:
+        """Args: `keepalive_s`: when a peer is pinged; if it is silent as long again, it is hung up on."""
         self._methods = {name.encode(): method for name, method in methods.items()}
         self._limits = limits
         self._buffer = memoryview(bytearray(READ_BYTES))
         self._log = log
+        self._keepalive_s = keepalive_s
+        self._leaving = False
         self._links: set[Link] = set()
         self._server: asyncio.Server | None = None
         self._sweep: asyncio.Task[None] | None = None
@@ -42,12 +45,7 @@ class Listener:
             OSError: it cannot be bound; a port in use is an error, not a second server beside the first.
         """
         loop = asyncio.get_running_loop()
-        self._server = await loop.create_server(
-            lambda: Link(self, self._methods, self._limits, self._buffer, self._log),
-            host,
-            port,
-            backlog=_BACKLOG,
-        )
+        self._server = await loop.create_server(self._link, host, port, backlog=_BACKLOG)
         self._sweep = loop.create_task(self._look_after())
         bound: int = self._server.sockets[0].getsockname()[1]
         return bound
@@ -58,6 +56,8 @@ class Listener:
     def opened(self, link: Link) -> None:
         """See `link.Owner`."""
         self._links.add(link)
+        if self._leaving:  # it was being accepted when the others were told
+            link.leave()
 
     def closed(self, link: Link) -> None:
         """See `link.Owner`."""
@@ -76,6 +76,7 @@ class Listener:
         """
         assert self._server is not None
         assert self._sweep is not None
+        self._leaving = True
         self._sweep.cancel()
         self._server.close()
         for link in list(self._links):
@@ -93,9 +94,6 @@ class Listener:
 
     async def _look_after(self) -> None:
         while True:
-            await asyncio.sleep(KEEPALIVE_S)
+            await asyncio.sleep(self._keepalive_s)
             for link in list(self._links):
-                if link.heard:
-                    link.ping()
-                else:
-                    link.hang_up()
+                link.look_after()

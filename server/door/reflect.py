@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import Final
 
 from google.protobuf.message import DecodeError
 from grpc_reflection.v1alpha import reflection
@@ -12,6 +13,8 @@ from server.door.call import Call, Handler, Method
 from server.errors import Code
 
 SERVICE = reflection.SERVICE_NAME
+_UNREAD_BYTES_MAX: Final = 1 << 20
+"""A question of 20 bytes has an answer of thousands."""
 
 
 def methods(services: Iterable[str]) -> dict[str, Method]:
@@ -32,6 +35,9 @@ class _Info(Handler):
             request = pb.ServerReflectionRequest.FromString(bytes(data))
         except DecodeError:
             self._call.fail(Code.INVALID_ARGUMENT, "The message is not a ServerReflectionRequest.")
+            return
+        if self._call.unsent_bytes > _UNREAD_BYTES_MAX:
+            self._call.fail(Code.RESOURCE_EXHAUSTED, "The caller does not read the answers.")
             return
         for response in self._servicer.ServerReflectionInfo(iter((request,)), None):
             self._call.send(response.SerializeToString())

@@ -17,6 +17,8 @@ def unary(answer: Answer) -> Method:
 
 
 class _Unary(Handler):
+    """One call. The connection tells nothing more of it after its answer."""
+
     __slots__ = ("_answer", "_call")
 
     def __init__(self, answer: Answer, call: Call) -> None:
