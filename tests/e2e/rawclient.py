@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import select
 import socket
 import struct
 import time
@@ -18,7 +19,10 @@ from tests.e2e.calls import CALL_S_MAX
 
 WINDOW_MAX = 2**31 - 1
 _WINDOW_INITIAL = 65_535
-_READ_BYTES = 1 << 16
+_READ_BYTES = 1 << 18
+_SEND_BYTES = 1 << 16
+_HEAD_BYTES, _GOAWAY = 9, 7
+"""Of a frame (RFC 9113, 4.1, 6.8)."""
 
 
 def framed(message: bytes) -> bytes:
@@ -27,12 +31,13 @@ def framed(message: bytes) -> bytes:
 
 
 class RawClient:
-    """One connection. Nothing is read, and no window opened, unless the test says so.
+    """One connection. After the greeting nothing is read, and no window opened, unless the test says so.
 
     Attributes:
         data: what came, by stream.
         headers: by stream, each block that came: headers first, trailers last.
         ended: streams that the server has ended.
+        goaways: how often the server has said that it leaves.
     """
 
     def __init__(self, target: str, window: int, *, receive_bytes: int | None = None) -> None:
@@ -52,7 +57,11 @@ class RawClient:
         self.data: dict[int, bytearray] = {}
         self.headers: dict[int, list[dict[str, str]]] = {}
         self.ended: set[int] = set()
+        self.goaways = 0
+        self._received = bytearray()
         self.flush()
+        while self._connection.outbound_flow_control_window <= _WINDOW_INITIAL:
+            self.read()  # the server's settings, and how much it takes
 
     def open(self, path: str, headers: Sequence[tuple[str, str]] = ()) -> int:
         """Begin a call; its stream."""
@@ -84,19 +93,29 @@ class RawClient:
         """Send what is queued."""
         self._socket.sendall(self._connection.data_to_send())
 
-    def send_now(self, data: bytes) -> int:
-        """Send as many of these bytes as the kernel takes at once."""
-        self._socket.setblocking(False)
+    def queued(self) -> bytes:
+        """What `flush` would send; it is the caller's now."""
+        return self._connection.data_to_send()
+
+    def send_for_a_while(self, data: memoryview) -> int:
+        """Send as many of these bytes as are taken before nothing is for a second."""
+        self._socket.settimeout(1.0)
         try:
-            return self._socket.send(data)
-        except BlockingIOError:
+            return self._socket.send(data[:_SEND_BYTES])
+        except TimeoutError:
             return 0
         finally:
             self._socket.settimeout(CALL_S_MAX)
 
-    def queued(self) -> bytes:
-        """What `flush` would send; it is the caller's now."""
-        return self._connection.data_to_send()
+    def send_while_reading(self, data: memoryview) -> None:
+        """Send these bytes, and meanwhile take what comes."""
+        while data:
+            readable, writable, _ = select.select([self._socket], [self._socket], [], CALL_S_MAX)
+            assert readable or writable, "the server takes nothing and says nothing"
+            if readable:
+                self._take()
+            if writable:
+                data = data[self._socket.send(data[:_SEND_BYTES], socket.MSG_DONTWAIT) :]
 
     def widen(self, stream: int, size: int) -> None:
         """Open a call's and the connection's window by so many bytes."""
@@ -106,16 +125,13 @@ class RawClient:
 
     def read(self) -> None:
         """Take what has come, or wait for it; fails if the server hung up."""
-        data = self._socket.recv(_READ_BYTES)
-        assert data, "the server hung up"
-        for event in self._connection.receive_data(data):
-            if isinstance(event, h2.events.DataReceived):
-                self.data[event.stream_id] += event.data
-            elif isinstance(event, h2.events.ResponseReceived | h2.events.TrailersReceived):
-                self.headers[event.stream_id].append(dict(event.headers))
-            elif isinstance(event, h2.events.StreamEnded):
-                self.ended.add(event.stream_id)
+        self._take()
         self.flush()
+
+    def read_ready(self) -> None:
+        """Take what has come."""
+        while select.select([self._socket], [], [], 0)[0]:
+            self.read()
 
     def read_to_end(self, stream: int) -> dict[str, str]:
         """Until the server has ended a call; its trailers."""
@@ -137,6 +153,32 @@ class RawClient:
     def responses(self, stream: int) -> list[pb.StreamResponse]:
         """The whole messages of a RankStream so far."""
         return [pb.StreamResponse.FromString(message) for message in self.messages(stream)]
+
+    def _take(self) -> None:
+        data = self._socket.recv(_READ_BYTES)
+        assert data, "the server hung up"
+        for event in self._connection.receive_data(self._without_goaway(data)):
+            if isinstance(event, h2.events.DataReceived):
+                self.data[event.stream_id] += event.data
+            elif isinstance(event, h2.events.ResponseReceived | h2.events.TrailersReceived):
+                self.headers[event.stream_id].append(dict(event.headers))
+            elif isinstance(event, h2.events.StreamEnded):
+                self.ended.add(event.stream_id)
+
+    def _without_goaway(self, data: bytes) -> bytes:
+        """Whole frames; h2 hears nothing more after a GOAWAY, so it hears none."""
+        self._received += data
+        heard = bytearray()
+        while len(self._received) >= _HEAD_BYTES:
+            end = _HEAD_BYTES + int.from_bytes(self._received[:3], "big")
+            if len(self._received) < end:
+                break
+            if self._received[3] == _GOAWAY:
+                self.goaways += 1
+            else:
+                heard += self._received[:end]
+            del self._received[:end]
+        return bytes(heard)
 
     def pause(self, pause_s: float) -> None:
         """Let time pass."""
