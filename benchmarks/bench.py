@@ -6,7 +6,7 @@ Method (docs/measuring.md): the server is pinned to core 0, the client to core 1
 load test's stream door for RankStream), raw ONNX Runtime to core 0 while the server is idle. Throughput:
 closed loop, 64 in flight over 4 connections. The denominator is the best raw requests/s over 1 to 16 requests
 per run, same graph file, feeds prebuilt. A block measures every figure once; the ratio is taken inside the
-block; the tables show medians over blocks with a 95 % interval. The cost of a message is the server's CPU time
+block; the tables show medians over blocks with a 95 % interval. A message costs the server CPU time measured
 with a null engine behind it.
 """
 

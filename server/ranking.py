@@ -18,6 +18,7 @@ from server.core.decisions import Lane, Ticket
 from server.dispatcher import Dispatcher, clock_ns
 from server.domain import Importance, RankingRequest, Scored
 from server.errors import RULES, Kind, Reason, Refusal, Refused
+from server.lift import lift
 from server.metrics import Metrics
 
 UNKNOWN = "unknown"
@@ -176,9 +177,10 @@ class Ranking:
 
     def _submit(self, passage: Passage, data: bytes | memoryview, remaining_s: float | None) -> None:
         self._check_open()
-        message = wire.parse(data)
+        rest, lifted = lift(data)
+        message = wire.parse(rest)
         served, lane = self._find(message, passage)
-        request = served.decoder.decode(message)
+        request = served.decoder.decode(message, lifted)
         passage.decoded_ns = clock_ns()
         passage.served, passage.lane, passage.request = served, lane, request
         deadline_ns = _deadline_ns(request, served, remaining_s, passage)
