@@ -36,7 +36,7 @@ SERVER_LAYERS = (
     {"tensor_field"},
     {"engine", "metrics"},
     {"core", "status", "logs"},
-    {"errors", "config", "domain", "finite", "machine", "tuning"},
+    {"errors", "config", "domain", "finite", "lift", "machine", "tuning"},
 )
 """A layer imports only those written below it; modules of one layer do not know one another."""
 
