@@ -136,8 +136,11 @@ class Fleet(Generic[T]):
         else:
             before = stream.phase
             stream.notice(said)
-            if stream.phase is Phase.FINISHING and before is not Phase.FINISHING:
+            if before is Phase.OPEN and stream.phase is Phase.FINISHING:
                 self._leave(stream, now_s)
+            elif before is Phase.FINISHING and said.draining:  # closing, and now the server does not listen
+                self._put_back(stream.take_unsaid())
+                self._todo.append(Wake(stream))
         self._serve()
         return self._take()
 
@@ -219,7 +222,7 @@ class Fleet(Generic[T]):
 
     def _leave(self, stream: Conversation[T], now_s: float) -> None:
         """The server drains: another stream takes over, to the same backend if it is still there."""
-        self._detach(stream, now_s)
+        self._detach(stream, stream.opened_s, now_s)
         self._put_back(stream.take_unsaid())
         self._todo.append(Wake(stream))
         self._keep_up(now_s)
@@ -245,32 +248,33 @@ class Fleet(Generic[T]):
             self._why = end or RankRefused(
                 grpc.StatusCode.UNAVAILABLE, "the server ended the stream", RefusalDetails()
             )
+        since_s = now_s if stream.phase is Phase.OPENING else stream.opened_s
         said, unsaid = stream.end()
         self._alive.discard(stream)
-        self._detach(stream, now_s)
+        self._detach(stream, since_s, now_s)
         for token in said:
             self._settle(token, _closed() if self.closing else _lost(stream.address, end))
-        if self.closing:
-            for token in unsaid:
-                self._settle(token, _closed())
-        else:
-            self._put_back(unsaid)
+        self._put_back(unsaid)
         self._todo.append(Wake(stream))
 
-    def _detach(self, stream: Conversation[T], now_s: float) -> None:
-        """The stream takes no more: its backend is to get another, and may have moved."""
+    def _detach(self, stream: Conversation[T], since_s: float, now_s: float) -> None:
+        """The stream takes no more: its backend is to get another, no sooner than a while after `since_s`."""
         for backend in self._backends:
             if backend.current is stream:
                 backend.current = None
                 backend.useless = 0 if stream.useful else backend.useless + 1
                 wait_s = min(REOPEN_S_MIN * 2.0 ** min(backend.useless, 30), REOPEN_S_MAX)
                 spread = 1 + REOPEN_JITTER * (2 * self._draw() - 1)
-                backend.retry_s = stream.opened_s + wait_s * spread
-        if self._looks_up:
+                backend.retry_s = since_s + wait_s * spread
+        if self._looks_up:  # it may have moved
             self._resolve_s = min(self._resolve_s, max(now_s, self._resolved_s + RESOLVE_S_MIN))
 
     def _put_back(self, unsaid: list[T]) -> None:
-        """To the front of the line, in their order."""
+        """To the front of the line, in their order; there is no line once the client is closed."""
+        if self.closing:
+            for token in unsaid:
+                self._settle(token, _closed())
+            return
         for token in reversed(unsaid):
             del self._place[token]
             self._line[token] = ""

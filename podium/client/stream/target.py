@@ -69,19 +69,21 @@ def parse(target: str) -> list[Address | Name]:
 
 def unique(addresses: Iterable[Address]) -> list[Address]:
     """Each backend once, in the order of the first mention."""
-    return list({address.target: address for address in addresses}.values())
+    first: dict[str, Address] = {}
+    for address in addresses:
+        first.setdefault(address.target, address)
+    return list(first.values())
 
 
 def _one(text: str, target: str) -> Address | Name:
-    host, colon, port = text.rpartition(":")
-    if not (colon and host and port.isdecimal() and 0 < int(port) < 1 << 16):
+    host, _, port = text.rpartition(":")
+    bracketed = host.startswith("[") and host.endswith("]")
+    if not host or (":" in host and not bracketed) or not port.isdecimal() or not 0 < int(port) < 1 << 16:
         raise ValueError(f"target {target!r}: {text!r} is not host:port")
-    host = host.removeprefix("[").removesuffix("]")
+    host = host[1:-1] if bracketed else host
     try:
         ipaddress.ip_address(host)
     except ValueError:
-        if ":" in host:
-            raise ValueError(f"target {target!r}: {text!r} is not host:port") from None
         return Name(host, int(port))
     return _ip(host, int(port), "")
 
