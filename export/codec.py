@@ -111,9 +111,13 @@ class Codec:
     def _cast(self, entry: InputSpec, array: Array) -> Array:
         if entry.vocab is not None:
             return self._vocabs[entry.vocab].rows(array)
-        cast = np.asarray(array).astype(NUMPY[entry.dtype])
-        if cast.dtype.kind == "f" and entry.non_finite != "allow" and not np.isfinite(cast).all():
-            raise ValueError(f"input {entry.name!r}: a request has a value that is not finite")
+        with np.errstate(over="ignore"):  # said in words below
+            cast = np.asarray(array).astype(NUMPY[entry.dtype])
+        if cast.dtype.kind == "f" and not np.isfinite(cast).all():
+            if np.isfinite(array).sum() > np.isfinite(cast).sum():
+                raise ValueError(f"input {entry.name!r}: a request has a value too large for {entry.dtype}")
+            if entry.non_finite != "allow":
+                raise ValueError(f"input {entry.name!r}: a request has a value that is not finite")
         return cast
 
     def _pad(self, entry: InputSpec, array: Array) -> Array:

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from export.codec import ROW_TO_CONTEXT, Codec
 from export.spec import ExportSpec
@@ -25,6 +25,13 @@ def owned_modules(spec: ExportSpec) -> list[nn.Module]:
         for module in _behind(function):
             found.setdefault(id(module), module)
     return list(found.values())
+
+
+def widened(feeds: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """The feeds as the spec's functions take them: float16 is a form to travel in, not one to compute in."""
+    return {
+        name: value.float() if value.dtype == torch.float16 else value for name, value in feeds.items()
+    }
 
 
 class ServingModule(nn.Module):  # type: ignore[misc]  # torch is untyped here
@@ -45,6 +52,7 @@ class ServingModule(nn.Module):  # type: ignore[misc]  # torch is untyped here
         Returns:
             one [N] tensor per head, in the spec's order.
         """
+        feeds = widened(feeds)  # traced: these are the graph's casts
         state = self._spec.context(**{name: feeds[name] for name in self._codec.context_names})
         if self._codec.context_names:
             rows = feeds[ROW_TO_CONTEXT]

@@ -16,7 +16,7 @@ import torch
 from numpy.typing import NDArray
 
 from export.codec import Codec, Encoded
-from export.modules import owned_modules
+from export.modules import owned_modules, widened
 from export.spec import ExportSpec
 
 Scores = NDArray[np.float32]
@@ -39,7 +39,7 @@ class Reference:
             ValueError: `score` does not return exactly the spec's heads, [N] each.
         """
         codec = self._codec
-        feeds = {name: torch.from_numpy(array) for name, array in codec.feeds([request]).items()}
+        feeds = widened({name: torch.from_numpy(array) for name, array in codec.feeds([request]).items()})
         with torch.inference_mode():
             state = self._spec.context(**{name: feeds[name] for name in codec.context_names})
             rows = torch.zeros(request.count, dtype=torch.int64)

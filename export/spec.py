@@ -50,7 +50,7 @@ def context(
 
     Args:
         name: the keyword of `ExportSpec.context` that receives it.
-        dtype: of the graph's input.
+        dtype: of the graph's input, and of what callers send; a float16 reaches `context` as float32.
         axes: sizes after the batch axis; a name must be a key of `ExportSpec.axes`.
         vocab: the caller sends ids of this vocabulary; the graph sees embedding rows.
         length: also pass the valid length along the first of `axes` under this keyword, int64 [R].
@@ -78,7 +78,8 @@ def candidate(
 
     Args:
         name: the keyword of `ExportSpec.score` that receives it.
-        dtype: of the graph's input.
+        dtype: of the graph's input, and of what callers send. A float16 reaches `score` as float32: the graph
+            casts it, so that only the bytes on the wire are halved.
         axes: fixed sizes after the candidate axis; () is one value per candidate.
         columns: names of the columns, for people.
         non_finite: what NaN or infinity means: `invalid_candidate` leaves only that candidate unscored.

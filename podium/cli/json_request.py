@@ -65,6 +65,10 @@ def _array(name: str, values: Any, manifest: Manifest) -> np.ndarray[Any, np.dty
         # The caller's own ids; the server looks up the rows.
         return np.asarray(values, None if manifest.vocabs[entry.vocab].key == "string" else np.int64)
     try:
-        return np.array(values, NUMPY[entry.dtype])
+        with np.errstate(over="ignore"):  # said in words below
+            array = np.array(values, NUMPY[entry.dtype])
     except (ValueError, TypeError, OverflowError) as error:
         raise ValueError(f"{name}: {error}") from error
+    if array.dtype.kind == "f" and np.isinf(array).any():  # JSON itself has no infinity
+        raise ValueError(f"{name}: a number is too large for {entry.dtype}")
+    return array

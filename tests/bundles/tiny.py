@@ -65,6 +65,8 @@ class TinyRanker:
     variants: Sequence[str] = ("int8", "fp32")
     """The first is the default."""
     requires: Sequence[str] = field(default_factory=lambda: ["vocab"])
+    features_dtype: Literal["float32", "float16"] = "float32"
+    """As sent, and as the graph takes them; it computes in float32."""
 
     @property
     def item_keys(self) -> Array:
@@ -94,7 +96,8 @@ class TinyRanker:
         prior = np.full(rows, WHEN_ABSENT, np.float32) if example.prior is None else example.prior
         history = table[_rows_of(self.history_keys, example.history)]
         mean = history.sum(dtype=np.float32) / np.float32(max(len(history), 1))
-        exact = example.features @ WEIGHTS + example.price + table[_rows_of(self.item_keys, example.items)]
+        features = example.features.astype(self.features_dtype).astype(np.float32)
+        exact = features @ WEIGHTS + example.price + table[_rows_of(self.item_keys, example.items)]
         exact = exact + np.float32(2.0) * prior + np.float32(self._bias(variant or self.variants[0]))
         return np.asarray(exact + mean, np.float32)
 
@@ -102,7 +105,10 @@ class TinyRanker:
         """The request on the wire."""
         candidates = pb.Candidates(
             count=len(example.items),
-            columns=[to_message("features", example.features), to_message("price", example.price)],
+            columns=[
+                to_message("features", example.features.astype(self.features_dtype)),
+                to_message("price", example.price),
+            ],
         )
         if self.key == "int64":
             candidates.int_ids = example.items.astype(np.int64).tobytes()
@@ -122,7 +128,8 @@ class TinyRanker:
         np.save(path / "vocabs/shelf.npy", self.history_keys)
         for variant in self.variants:
             (path / variant).mkdir()
-            (path / variant / "fused.onnx").write_bytes(_graph(self._bias(variant)))
+            graph = _graph(self._bias(variant), half=self.features_dtype == "float16")
+            (path / variant / "fused.onnx").write_bytes(graph)
         golden = [self.example(rows, seed) for seed, rows in enumerate((1, 5, 32))]
         messages = [self.message(example).SerializeToString() for example in golden]
         write_messages(path / "golden.podium", messages)
@@ -155,7 +162,7 @@ class TinyRanker:
                     name="history_length", role="context_length", of="history", dtype="int64", shape=["R"]
                 ),
                 m.Input(name="item", role="candidate_id", dtype="int64", shape=["N"], vocab="item"),
-                m.Input(name="features", role="candidate", dtype="float32", shape=["N", 3]),
+                m.Input(name="features", role="candidate", dtype=self.features_dtype, shape=["N", 3]),
                 m.Input(
                     name="price",
                     role="candidate",
@@ -197,6 +204,8 @@ STRICT = TinyRanker(name="strict", unknown="invalid")
 """Unknown ids make the request invalid."""
 WORDS = TinyRanker(name="words", key="string")
 """Its items have string ids."""
+HALVES = TinyRanker(name="halves", features_dtype="float16")
+"""Its features are float16."""
 
 
 def write_golden_scores(path: Path, scores: Mapping[str, Scores]) -> None:
@@ -232,7 +241,7 @@ def _fractions(rng: np.random.Generator, *shape: int) -> Scores:
     return rng.integers(-32, 32, shape).astype(np.float32) / np.float32(8)
 
 
-def _graph(bias: float) -> bytes:
+def _graph(bias: float, *, half: bool) -> bytes:
     from onnx import TensorProto, helper, numpy_helper
 
     def constant(name: str, value: Array) -> Any:
@@ -251,7 +260,7 @@ def _graph(bias: float) -> bytes:
         node("Cast", "length_or_1", "divisor", to=TensorProto.FLOAT),
         node("Div", "sum divisor", "mean"),
         node("Gather", "mean row_to_context", "mean_of_row"),
-        node("MatMul", "features weights", "weighed"),
+        node("MatMul", "features_32 weights" if half else "features weights", "weighed"),
         node("Add", "weighed price", "a"),
         node("Gather", "table item", "item_score"),
         node("Add", "a item_score", "b"),
@@ -260,12 +269,14 @@ def _graph(bias: float) -> bytes:
         node("Add", "c bias", "d"),
         node("Add", "d mean_of_row", "score"),
     ]
+    if half:
+        nodes.insert(0, node("Cast", "features", "features_32", to=TensorProto.FLOAT))
     real, whole = TensorProto.FLOAT, TensorProto.INT64
     inputs = [
         helper.make_tensor_value_info("history", whole, ["R", HISTORY_MAX]),
         helper.make_tensor_value_info("history_length", whole, ["R"]),
         helper.make_tensor_value_info("item", whole, ["N"]),
-        helper.make_tensor_value_info("features", real, ["N", 3]),
+        helper.make_tensor_value_info("features", TensorProto.FLOAT16 if half else real, ["N", 3]),
         helper.make_tensor_value_info("price", real, ["N"]),
         helper.make_tensor_value_info("prior", real, ["N"]),
         helper.make_tensor_value_info("row_to_context", whole, ["N"]),

@@ -27,6 +27,7 @@ def manifest() -> Manifest:
             Input(name="item", role="candidate_id", dtype="int64", shape=["N"], vocab="item"),
             Input(name="age", role="candidate", dtype="float32", shape=["N"]),
             Input(name="country", role="candidate", dtype="int8", shape=["N"]),
+            Input(name="weight", role="candidate", dtype="float16", shape=["N"]),
         ],
         vocabs={"item": Vocab(file="item.npy", key="int64", rows=3)},
         outputs=[],
@@ -41,10 +42,10 @@ def manifest() -> Manifest:
 
 
 def test_values_get_the_model_s_dtypes(manifest: Manifest) -> None:
-    """1 becomes a float32 where the model takes one, an int8 where it takes that, an id where it looks up."""
+    """1 becomes a float of the width that the model takes, an int8, or an id where it looks up."""
     data = {
         "ids": [5, 6],
-        "columns": {"age": [1, 2.5], "country": [3, 4]},
+        "columns": {"age": [1, 2.5], "country": [3, 4], "weight": [0.1, 2]},
         "context": {"history": [7]},
         "prior_scores": [1, 0],
         "top_k": 1,
@@ -53,7 +54,11 @@ def test_values_get_the_model_s_dtypes(manifest: Manifest) -> None:
     expected = RankingRequest(
         model=manifest.model,
         ids=np.array([5, 6], np.int64),
-        columns={"age": np.array([1, 2.5], np.float32), "country": np.array([3, 4], np.int8)},
+        columns={
+            "age": np.array([1, 2.5], np.float32),
+            "country": np.array([3, 4], np.int8),
+            "weight": np.array([0.1, 2], np.float16),
+        },
         context={"history": np.array([7], np.int64)},
         prior_scores=np.array([1, 0], np.float32),
         top_k=1,
@@ -69,6 +74,8 @@ def test_values_get_the_model_s_dtypes(manifest: Manifest) -> None:
         ('{"ids": [1], "columns": {"aeg": [1]}}', "'aeg' is not an input"),
         ('{"ids": [1], "columns": {"age": ["x"]}}', "age: could not convert"),
         ('{"ids": [1], "columns": {"country": [300]}}', "country: "),
+        ('{"ids": [1], "columns": {"weight": [65520]}}', "weight: a number is too large for float16"),
+        ('{"ids": [1], "columns": {"age": [1e39]}}', "age: a number is too large for float32"),
         ("{", "not a request: "),
     ],
 )

@@ -21,7 +21,7 @@ from server.domain import Importance, RunStamps
 from server.engine.bundle import open_bundle
 from server.errors import Kind, Reason, Refused
 from server.wire import Decoder
-from tests.bundles.tiny import STRICT, TINY, WORDS, TinyRanker
+from tests.bundles.tiny import HALVES, STRICT, TINY, WORDS, TinyRanker
 
 _T = TypeVar("_T")
 IDENTITY = reply.Identity("tiny", 1, "int8")
@@ -33,7 +33,7 @@ STAMPS = RunStamps(0, 1, 2, 30, 3)
 def decoders(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Decoder]:
     folder = tmp_path_factory.mktemp("models")
     made = {}
-    for ranker in (TINY, STRICT, WORDS):
+    for ranker in (TINY, STRICT, WORDS, HALVES):
         bundle = open_bundle(ranker.write(folder))
         made[ranker.name] = Decoder(bundle.layout, bundle.vocabs, Limits(), ranker.candidates_max)
     return made
@@ -47,7 +47,7 @@ def encoded(request: Any, scores: Any) -> pb.RankResponse:
 
 
 @given(rows=st.integers(1, 60), seed=st.integers(0, 1000), prior=st.booleans())
-@pytest.mark.parametrize("ranker", [TINY, WORDS], ids=lambda ranker: ranker.name)
+@pytest.mark.parametrize("ranker", [TINY, WORDS, HALVES], ids=lambda ranker: ranker.name)
 def test_every_tensor_arrives(
     decoders: dict[str, Decoder], ranker: TinyRanker, rows: int, seed: int, prior: bool
 ) -> None:
@@ -100,6 +100,27 @@ def test_what_was_taken_out_is_checked_all_the_same(decoders: dict[str, Decoder]
         (refusal.reason, refusal.field) for refusal in refusals
     ]
     assert f"{path} has 23 bytes; shape [2, 3] of float32 takes 24." == refusals[0].message
+
+
+@pytest.mark.parametrize("rows", [3, 300])
+def test_float16_is_taken_as_it_is(decoders: dict[str, Decoder], rows: int) -> None:
+    """A view of the bytes that came, cast by nobody; NaN and infinity of either sign are refused by name."""
+    example = HALVES.example(rows)
+    message = HALVES.message(example)
+    data = message.candidates.columns[0].data
+    features = decoders["halves"].decode(message, {0: memoryview(data)}).payload.candidates[1]
+    assert (np.float16, data) == (features.dtype, features.tobytes())
+    assert np.shares_memory(features, np.frombuffer(data, np.uint8))
+    for bits in (0x7C00, 0xFC00, 0x7C01, 0xFFFF):
+        bad = np.frombuffer(data, np.uint16).copy()
+        bad[-1] = bits
+        message.candidates.columns[0].data = bad.tobytes()
+        with pytest.raises(Refused) as caught:
+            decoders["halves"].decode(message)
+        assert (Reason.NON_FINITE_INPUT, "candidates.columns[features]") == (
+            caught.value.refusal.reason,
+            caught.value.refusal.field,
+        )
 
 
 def test_the_options_of_a_request_arrive(decoders: dict[str, Decoder]) -> None:
@@ -155,9 +176,9 @@ def tensors(draw: st.DrawFn) -> pb.Tensor:
 @st.composite
 def messages(draw: st.DrawFn) -> pb.RankRequest:
     """A good request of which some parts are replaced."""
-    ranker = draw(st.sampled_from([TINY, STRICT, WORDS]))
+    ranker = draw(st.sampled_from([TINY, STRICT, WORDS, HALVES]))
     message = ranker.message(ranker.example(draw(st.integers(1, 4))))
-    message.model = draw(st.sampled_from(["tiny", "strict", "words"]))
+    message.model = draw(st.sampled_from(["tiny", "strict", "words", "halves"]))
     candidates = message.candidates
     for change in draw(st.lists(st.integers(0, 8), max_size=3)):
         if change == 0:
