@@ -7,7 +7,7 @@ import socket
 import struct
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 
 import h2.config
 import h2.connection
@@ -40,12 +40,13 @@ class RawClient:
         goaways: how often the server has said that it leaves.
     """
 
-    def __init__(self, target: str, window: int, *, receive_bytes: int | None = None) -> None:
-        """Args: `window`: of every stream; `receive_bytes`: of the socket's own buffer."""
+    def __init__(self, target: str, window: int, *, buffer_bytes: int | None = None) -> None:
+        """Args: `window`: of every stream; `buffer_bytes`: of the socket's own, each way."""
         host, _, port = target.rpartition(":")
         self._socket = socket.socket()
-        if receive_bytes is not None:
-            self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_bytes)
+        if buffer_bytes is not None:
+            for option in (socket.SO_RCVBUF, socket.SO_SNDBUF):
+                self._socket.setsockopt(socket.SOL_SOCKET, option, buffer_bytes)
         self._socket.settimeout(CALL_S_MAX)
         self._socket.connect((host, int(port)))
         config = h2.config.H2Configuration(client_side=True, header_encoding="utf-8")
@@ -93,19 +94,15 @@ class RawClient:
         """Send what is queued."""
         self._socket.sendall(self._connection.data_to_send())
 
-    def queued(self) -> bytes:
-        """What `flush` would send; it is the caller's now."""
-        return self._connection.data_to_send()
-
-    def send_for_a_while(self, data: memoryview) -> int:
-        """Send as many of these bytes as are taken before nothing is for a second."""
+    def send_for_a_while(self) -> memoryview:
+        """Send what is queued, until nothing is taken for a second; what is left."""
+        data = memoryview(self._connection.data_to_send())
         self._socket.settimeout(1.0)
-        try:
-            return self._socket.send(data[:_SEND_BYTES])
-        except TimeoutError:
-            return 0
-        finally:
-            self._socket.settimeout(CALL_S_MAX)
+        with suppress(TimeoutError):
+            while data:
+                data = data[self._socket.send(data[:_SEND_BYTES]) :]
+        self._socket.settimeout(CALL_S_MAX)
+        return data
 
     def send_while_reading(self, data: memoryview) -> None:
         """Send these bytes, and meanwhile take what comes."""
@@ -195,9 +192,9 @@ class RawClient:
 
 
 @contextmanager
-def raw(target: str, window: int = WINDOW_MAX, *, receive_bytes: int | None = None) -> Iterator[RawClient]:
+def raw(target: str, window: int = WINDOW_MAX, *, buffer_bytes: int | None = None) -> Iterator[RawClient]:
     """A connection that is closed at the end."""
-    client = RawClient(target, window, receive_bytes=receive_bytes)
+    client = RawClient(target, window, buffer_bytes=buffer_bytes)
     try:
         yield client
     finally:

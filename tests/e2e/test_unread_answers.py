@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import socket
+import time
 from base64 import b64decode
 from collections import Counter
 from contextlib import suppress
@@ -41,6 +42,21 @@ def peak_bytes(server: RunningServer) -> int:
     return int(line.split()[1]) << 10
 
 
+def requests(server: RunningServer) -> float:
+    """How many have ended so far."""
+    return server.metrics().total("podium_requests_total")
+
+
+def reaches(server: RunningServer, count: float) -> bool:
+    """So many requests end; False when none has for a second."""
+    at, since_s = requests(server), time.monotonic()
+    while at < count and time.monotonic() - since_s < 1:
+        now = requests(server)
+        if now != at:
+            at, since_s = now, time.monotonic()
+    return at >= count
+
+
 def serves(server: RunningServer) -> bool:
     """A client of its own gets its exact scores."""
     with dial(server.target) as caller:
@@ -56,10 +72,11 @@ def models(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def batch(client: RawClient, call: int, body: bytes, first: int, count: int) -> None:
+def batch(client: RawClient, call: int, body: bytes, first: int, count: int, *, flush: bool = True) -> None:
     """Ask so often, under the ids from `first`."""
     client.put(call, b"".join(asked(number, body) for number in range(first, first + count)))
-    client.flush()
+    if flush:
+        client.flush()
 
 
 @pytest.mark.parametrize("body", [BIG, REFUSED], ids=["answers", "refusals"])
@@ -116,22 +133,27 @@ def test_who_reads_again_is_served_again(models: Path, start: Start) -> None:
 
 def test_who_leaves_its_socket_unread_is_held_back(server: RunningServer) -> None:
     """Its windows are wide open, but nothing more is taken from it; when it reads, it has all its answers."""
-    peak_before = peak_bytes(server)
-    with raw(server.target, receive_bytes=1 << 16) as client:
-        calls = {client.open_rank_stream(): 0 for _ in range(5)}
-        for call in calls:
-            calls[call] = client.room(call) // len(asked(1 << 20))
-            client.put(call, b"".join(asked(number) for number in range(1, calls[call] + 1)), last=True)
-        unsent = memoryview(client.queued())
-        while sent := client.send_for_a_while(unsent):
-            unsent = unsent[sent:]
-        assert len(unsent) > 1 << 20
+    done, peak_before = requests(server), peak_bytes(server)
+    with raw(server.target, buffer_bytes=1 << 16) as client:
+        asked_of = {client.open_rank_stream(): 0 for _ in range(7)}
+        for call in [*asked_of] * 4:
+            batch(client, call, BIG, asked_of[call] + 1, 200, flush=False)
+            asked_of[call] += 200
+            done += 200
+            unsent = client.send_for_a_while()
+            if unsent or not reaches(server, done):
+                break
+        else:
+            pytest.fail("the server took everything")
         assert serves(server)
         assert peak_bytes(server) - peak_before < GROWTH_BYTES_MAX
         client.send_while_reading(unsent)
-        assert {"0"} == {client.read_to_end(call)["grpc-status"] for call in calls}
-        answered = {call: Counter(one.id for one in client.responses(call)) for call in calls}
-        assert {call: Counter(range(count + 1)) for call, count in calls.items()} == answered
+        for call in asked_of:
+            client.put(call, b"", last=True)
+        client.flush()
+        assert {"0"} == {client.read_to_end(call)["grpc-status"] for call in asked_of}
+        answered = {call: Counter(one.id for one in client.responses(call)) for call in asked_of}
+        assert {call: Counter(range(count + 1)) for call, count in asked_of.items()} == answered
 
 
 @pytest.mark.parametrize("method", ["Rank", "ListModels"])
