@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 _DOT_MAX: Final = 8192
-"""Of more than 10,000 numbers the BLAS library gives a part to threads of its own."""
+"""Of more than 10,000 numbers the BLAS library may give a part to threads of its own."""
 _SIGNED: Final = np.dtype("<i2")
 _UNSIGNED: Final = np.dtype("<u2")
 _INFINITY: Final = 0x7C00
