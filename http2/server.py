@@ -120,8 +120,10 @@ class Connection:
         self._taken = 0
         self._preface: bytes | None = b""
         self._settled = False
-        self._leaving = False
         self._left = False
+        self._pings = 0
+        """After `leave`: what the peer has answered came after all that we had said before."""
+        self._pongs = 0
         self._last_max = frames.WINDOW_MAX
         """The last stream that a GOAWAY has named."""
         self._reader = frames.Reader(FRAME_BYTES_MAX)
@@ -150,8 +152,13 @@ class Connection:
 
     @property
     def idle(self) -> bool:
-        """Every call is over, and after `leave` none can come any more."""
-        return not self._streams and self._left
+        """After `leave` every call is over, none can come any more, and the peer has heard the last word."""
+        return not self._streams and 0 < self._pings == self._pongs
+
+    @property
+    def owing(self) -> bool:
+        """After `leave`: a call is over whose last word the peer may not have read."""
+        return self._pongs < self._pings and self._pings > 1
 
     def unsent_bytes(self, stream: int) -> int:
         """Of a call's answers, what the peer's windows hold back; 0 for a call that is over.
@@ -242,10 +249,9 @@ class Connection:
 
     def leave(self) -> None:
         """Ask the peer to begin no more calls here. When it has heard it is told so for good."""
-        if not self._leaving:
-            self._leaving = True
+        if not self._pings:
             self._out.append(frames.goaway(frames.WINDOW_MAX, frames.NO_ERROR))
-            self._out.append(frames.frame(frames.PING, 0, 0, _LEAVING))
+            self._ask_heard()
 
     def ping(self) -> None:
         """Make the peer say something."""
@@ -323,6 +329,7 @@ class Connection:
             self._drop(found)
             self._forget(found)
             self._events.append(Reset(stream))
+            self._last_word()
 
     def _drop(self, found: _Stream) -> None:
         """Forget what a call has still to say."""
@@ -502,11 +509,13 @@ class Connection:
             raise ProtocolError("a PING of a stream")
         if not one.flags & frames.ACK:
             self._out.append(frames.frame(frames.PING, frames.ACK, 0, bytes(one.payload)))
-        elif one.payload == _LEAVING and self._leaving and not self._left:
-            # The peer has heard that we leave: whatever it began before has come by now.
-            self._left = True
-            self._last_max = self._last
-            self._out.append(frames.goaway(self._last, frames.NO_ERROR))
+        elif one.payload == _LEAVING and self._pongs < self._pings:
+            self._pongs += 1
+            if not self._left:
+                # The peer has heard that we leave: whatever it began before has come by now.
+                self._left = True
+                self._last_max = self._last
+                self._out.append(frames.goaway(self._last, frames.NO_ERROR))
 
     def _on_goaway(self, one: Frame) -> None:
         """The peer will begin no more calls, and hang up itself when it has its answers."""
@@ -554,6 +563,20 @@ class Connection:
             self._out.append(frames.reset(found.id, frames.NO_ERROR))
         self._forget(found)
         del self._streams[found.id]
+        self._last_word()
+
+    def _last_word(self) -> None:
+        """A call is over. If it was the last one, it should be known when the peer has read its end.
+
+        A socket that is closed while the peer still says something, be it that its window has grown, throws
+        away what it has not yet delivered.
+        """
+        if self._pings and not self._streams:
+            self._ask_heard()
+
+    def _ask_heard(self) -> None:
+        self._pings += 1
+        self._out.append(frames.frame(frames.PING, 0, 0, _LEAVING))
 
 
 _LEAVING: Final = b"leaving."

@@ -68,9 +68,9 @@ class Link(asyncio.BufferedProtocol):
 
     @property
     def busy(self) -> bool:
-        """Some call is not over, or an answer is still on its way out."""
+        """Some call is not over, or an answer is still on its way."""
         unread = self._transport is not None and self._transport.get_write_buffer_size() > 0
-        return unread or bool(self._connection.streams)
+        return unread or self._connection.owing or bool(self._connection.streams)
 
     def draining(self) -> None:
         """Tell every call that the server is about to leave."""

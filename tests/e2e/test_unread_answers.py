@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import socket
+import subprocess
 import time
 from base64 import b64decode
 from collections import Counter
@@ -194,6 +195,25 @@ def test_a_drain_waits_for_who_still_reads(models: Path, start: Start) -> None:
         )
         bodies = Counter(one.WhichOneof("body") for one in client.responses(call))
         assert Counter(notice=2, ranked=5) == bodies
+    assert 0 == server.wait()
+
+
+def test_a_drain_waits_until_its_last_words_are_read(models: Path, start: Start) -> None:
+    """The kernel has them, but drops them if the server hangs up and the client still says something."""
+    server = stalled(start, models, 500)
+    with raw(server.target, buffer_bytes=1 << 16) as client:
+        call = client.open_rank_stream()
+        batch(client, call, PATIENT.message(PATIENT.example(300)).SerializeToString(), 1, 200)
+        server.wait_for(lambda scrape: 199 == scrape.total("podium_queue_depth"))
+        server.signal()
+        while not client.goaways:
+            client.read()
+        with suppress(subprocess.TimeoutExpired):
+            server.process.wait(1.5)
+        batch(client, call, REFUSED, 201, 1)
+        assert "SHUTTING_DOWN" == reason(client.read_to_end(call))
+        ranked = [one.id for one in client.responses(call) if one.WhichOneof("body") == "ranked"]
+        assert Counter(range(1, 201)) == Counter(ranked)
     assert 0 == server.wait()
 
 

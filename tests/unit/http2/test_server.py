@@ -312,7 +312,10 @@ def test_a_ping_of_ours_is_answered_too() -> None:
 
 
 def test_leaving_loses_no_call() -> None:
-    """Calls begun before the client has heard are taken; it is told the last one; later ones are refused."""
+    """Calls begun before the client has heard are taken; it is told the last one; later ones are refused.
+
+    It is left when it has answered a ping that came after the last word: by then it has read that too.
+    """
     server = begun()
     server.receive(opened(1, last=True))
     server.leave()
@@ -333,7 +336,10 @@ def test_leaving_loses_no_call() -> None:
     for stream in (1, 3):
         assert not server.idle
         server.end(stream, HEAD + OK)
-    assert server.idle
+    *_, ping = sent(server)
+    assert (False, True) == (server.idle, server.owing)
+    server.receive(frames.frame(frames.PING, frames.ACK, 0, bytes(ping.payload)))
+    assert (True, False) == (server.idle, server.owing)
     server.break_off(frames.ProtocolError("any", frames.INTERNAL_ERROR))
     (last,) = [one for one in sent(server) if one.kind == frames.GOAWAY]
     assert 3 == frames.number(last.payload)  # never more than was said (RFC 9113, 6.8)
