@@ -27,10 +27,13 @@ class Load:
 
     Attributes:
         p50_us: median time from request to response.
+        answer_bytes: mean bytes of a response's DATA frames, gRPC's five of prefix included; a refused call
+            has none. 0 = not counted.
     """
 
     requests_per_s: float
     p50_us: float
+    answer_bytes: float = 0.0
 
 
 def write_body(path: Path, message: bytes) -> Path:
@@ -39,7 +42,7 @@ def write_body(path: Path, message: bytes) -> Path:
     return path
 
 
-def run(port: int, body: Path, *, requests: int, connections: int, streams: int) -> Load:
+def run(port: int, body: Path, *, requests: int, connections: int, streams: int, path: str = RANK) -> Load:
     """Closed loop: connections x streams in flight, `requests` requests in all.
 
     Raises:
@@ -51,11 +54,12 @@ def run(port: int, body: Path, *, requests: int, connections: int, streams: int)
         command = ["taskset", "-c", CLIENT_CORE, "h2load", "-c", str(connections), "-m", str(streams)]
         command += ["-n", str(requests), "-d", str(body), "--log-file", log.name]
         command += ["-H", "content-type: application/grpc", "-H", "te: trailers"]
-        command.append(f"http://127.0.0.1:{port}{RANK}")
+        command.append(f"http://127.0.0.1:{port}{path}")
         output = subprocess.run(command, capture_output=True, text=True, check=True).stdout
         done = re.search(r"(\d+) succeeded, (\d+) failed", output)
         rate = re.search(r"finished in .*?, ([\d.]+) req/s", output)
-        if not done or not rate or int(done[1]) != requests:
+        data = re.search(r"\((\d+)\) data", output)
+        if not done or not rate or not data or int(done[1]) != requests:
             raise LoadError(f"h2load: {output[-400:]}")
         times_us = np.loadtxt(log.name, usecols=2)
-    return Load(float(rate[1]), float(np.median(times_us)))
+    return Load(float(rate[1]), float(np.median(times_us)), int(data[1]) / requests)
