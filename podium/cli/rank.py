@@ -33,6 +33,7 @@ def add_to(app: typer.Typer) -> None:
         index: Annotated[int, typer.Option(help="which request of the set, from 0", min=0)] = 0,
         top: Annotated[int, typer.Option(help="lines to show; 0 = all", min=0)] = 10,
         deadline_ms: Annotated[float, typer.Option(help="how long to wait, in all", min=1)] = 1000.0,
+        stream: Annotated[bool, typer.Option("--stream", help="send over RankStream")] = False,
         as_json: Annotated[bool, typer.Option("--json", help="print JSON")] = False,
     ) -> None:
         """Rank one request and show the candidates, best first.
@@ -43,7 +44,7 @@ def add_to(app: typer.Typer) -> None:
         from podium.client import Client, RankRefused
 
         try:
-            with Client(target) as client:
+            with Client(target, stream=stream) as client:
                 message = _message(client, model, requests, index)
                 ranked = client.rank_message(message, deadline_s=deadline_ms / 1e3)
         except (RankRefused, ValueError, OSError) as error:

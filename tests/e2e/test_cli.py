@@ -63,9 +63,12 @@ def expected_ranking() -> list[dict[str, Any]]:
     ]
 
 
-def test_rank_prints_the_ranking_as_json(server: RunningServer, requests: Path, capsys: Captured) -> None:
+@pytest.mark.parametrize("door", [[], ["--stream"]], ids=["unary", "stream"])
+def test_rank_prints_the_ranking_as_json(
+    server: RunningServer, requests: Path, capsys: Captured, door: list[str]
+) -> None:
     """`rank --json` gives the chosen request's candidates best first, with scores and prior ranks."""
-    argv = ["rank", "--target", server.target, "--index", 1, "--top", 0, "--json", "tiny", requests]
+    argv = ["rank", "--target", server.target, "--index", 1, "--top", 0, "--json", *door, "tiny", requests]
     answer = msgspec.json.decode(run(argv, capsys))
 
     assert expected_ranking() == answer["ranking"]

@@ -1,4 +1,4 @@
-"""Both clients against real servers: what they return, and when they send again."""
+"""Both clients, over both doors, against real servers: what they return, and when they send again."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import socket
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -38,8 +39,16 @@ ONE_VARIANT = TinyRanker(variants=("fp32",))
 HINT_S = 0.010
 """RetryInfo of a refusal for bytes in flight."""
 
-Send = Callable[..., Ranked]
-"""send(target, RankingRequest | bytes, deadline_s=..., retry=...) with one of the two clients."""
+
+@dataclass(frozen=True)
+class Send:
+    """send(target, RankingRequest | bytes, deadline_s=..., retry=...) with one of the two clients."""
+
+    send: Callable[..., Ranked]
+    stream: bool
+
+    def __call__(self, target: str, request: RankingRequest | bytes, **options: Any) -> Ranked:
+        return self.send(target, request, stream=self.stream, **options)
 
 
 def send_blocking(
@@ -64,10 +73,16 @@ def send_awaited(
 
 
 @pytest.fixture(params=[send_blocking, send_awaited], ids=["blocking", "asyncio"])
-def send(request: pytest.FixtureRequest) -> Send:
-    """Every test that takes it runs with either client."""
-    function: Send = request.param
+def either(request: pytest.FixtureRequest) -> Callable[..., Ranked]:
+    """One of the two clients."""
+    function: Callable[..., Ranked] = request.param
     return function
+
+
+@pytest.fixture(params=[False, True], ids=["unary", "stream"])
+def send(request: pytest.FixtureRequest, either: Callable[..., Ranked]) -> Send:
+    """Every test that takes it runs with either client, over either door."""
+    return Send(either, request.param)
 
 
 def request_of(example: Example, ranker: TinyRanker = TINY) -> RankingRequest:
@@ -126,22 +141,67 @@ def test_string_ids_come_back_in_ranked_order(server: RunningServer, send: Send)
     assert best_first.tolist() == ranked.ids.tolist()
 
 
-def test_one_client_serves_many_threads(server: RunningServer) -> None:
+@pytest.mark.parametrize("rows", [1, 7, 100])
+def test_a_stream_s_answer_is_the_unary_one(
+    server: RunningServer, either: Callable[..., Ranked], rows: int
+) -> None:
+    """Every field of it, timings aside, which are of another run: scores and NaNs bit for bit."""
+    example = TINY.example(rows)
+    example.price[rows // 2] = np.nan
+    request = replace(request_of(example), request_id="r", top_k=5, variant="fp32")
+    unary, stream = (either(server.target, request, stream=stream) for stream in (False, True))
+
+    for field in fields(Ranked):
+        mine, other = getattr(stream, field.name), getattr(unary, field.name)
+        assert type(other) is type(mine), field.name
+        if isinstance(mine, np.ndarray):
+            assert (other.dtype, other.tobytes()) == (mine.dtype, mine.tobytes()), field.name
+        elif field.name == "timings":
+            assert mine.total_us > 0
+            assert mine.batch_rows >= rows
+        else:
+            assert other == mine, field.name
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        RankingRequest(model="nobody", ids=["a"]),
+        RankingRequest(model="tiny", ids=["a"]),
+        RankingRequest(model="tiny", ids=np.arange(3), variant="int3"),
+        RankingRequest(model="tiny", ids=np.arange(3), columns={"colour": np.zeros(3, np.float32)}),
+    ],
+    ids=["model", "ids", "variant", "column"],
+)
+def test_a_stream_s_refusal_is_the_unary_one(
+    server: RunningServer, either: Callable[..., Ranked], wrong: RankingRequest
+) -> None:
+    """Everything that the exception says, gRPC's own hint and the backend's address aside."""
+    unary, stream = (vars(refused_by(Send(either, stream), server.target, wrong)) for stream in (False, True))
+
+    assert {"pushback_ms": None, "backend": server.target} == {
+        key: value for key, value in stream.items() if value != unary[key]
+    }
+
+
+@pytest.mark.parametrize("stream", [False, True], ids=["unary", "stream"])
+def test_one_client_serves_many_threads(server: RunningServer, stream: bool) -> None:
     """Threads that share a blocking client each get the answer to their own request."""
     examples = [TINY.example(rows, seed=1) for rows in range(1, 33)]
-    with Client(server.target) as client, ThreadPoolExecutor(8) as threads:
+    with Client(server.target, stream=stream) as client, ThreadPoolExecutor(8) as threads:
         answers = list(threads.map(lambda e: client.rank(request_of(e), deadline_s=DEADLINE_S), examples))
 
     for example, ranked in zip(examples, answers, strict=True):
         np.testing.assert_array_equal(TINY.scores(example), ranked.scores)
 
 
-def test_one_asyncio_client_has_many_requests_under_way(server: RunningServer) -> None:
+@pytest.mark.parametrize("stream", [False, True], ids=["unary", "stream"])
+def test_one_asyncio_client_has_many_requests_under_way(server: RunningServer, stream: bool) -> None:
     """Requests gathered on one asyncio client each get their own answer."""
     examples = [TINY.example(rows, seed=2) for rows in range(1, 33)]
 
     async def gathered() -> list[Ranked]:
-        async with AsyncClient(server.target) as client:
+        async with AsyncClient(server.target, stream=stream) as client:
             return await asyncio.gather(
                 *(client.rank(request_of(example), deadline_s=DEADLINE_S) for example in examples)
             )
@@ -187,13 +247,13 @@ def test_a_wrong_request_is_sent_once(server: RunningServer, send: Send) -> None
 
 
 def test_a_deadline_that_cannot_be_met_is_sent_once(server: RunningServer, send: Send) -> None:
-    """A budget shorter than any run is refused as expired; the server's veto holds the retry back."""
+    """A budget shorter than any run is refused as expired, with a veto against retries or without a hint."""
     hasty = encode(request_of(TINY.example(3)))
     hasty.timeout_us = 100
     refused = refused_by(send, server.target, hasty.SerializeToString())
 
     assert ("expired", grpc.StatusCode.DEADLINE_EXCEEDED) == (refused.kind, refused.code)
-    assert (1, -1) == (refused.attempts, refused.pushback_ms)
+    assert (1, None if send.stream else -1) == (refused.attempts, refused.pushback_ms)
 
 
 def test_a_hint_is_followed_once_and_no_more(start: Start, tmp_path: Path, send: Send) -> None:
@@ -210,7 +270,8 @@ def test_a_hint_is_followed_once_and_no_more(start: Start, tmp_path: Path, send:
         occupying.ranked()
 
     assert ("overloaded", "IN_FLIGHT_BYTES") == (refused.kind, refused.reason)
-    assert (2, HINT_S, 10) == (refused.attempts, refused.retry_after_s, refused.pushback_ms)
+    assert (2, HINT_S) == (refused.attempts, refused.retry_after_s)
+    assert refused.pushback_ms == (None if send.stream else 10)
     assert (2, 3) == (sent_by_default, sent_in_all)
 
 
@@ -248,12 +309,12 @@ def test_a_refusal_for_elsewhere_is_answered_elsewhere(start: Start, tmp_path: P
 
 
 def test_waiting_ends_with_the_deadline(send: Send) -> None:
-    """Where something listens but never speaks, the call ends as expired after one attempt."""
+    """Where something listens but never speaks, the call ends as expired; a stream sends nothing unasked."""
     with socket.create_server(("127.0.0.1", 0)) as mute, pytest.raises(RankRefused) as caught:
         send(f"127.0.0.1:{mute.getsockname()[1]}", request_of(TINY.example(3)), deadline_s=0.1)
 
     refused = caught.value
-    assert ("expired", "", 1) == (refused.kind, refused.reason, refused.attempts)
+    assert ("expired", "", 0 if send.stream else 1) == (refused.kind, refused.reason, refused.attempts)
 
 
 def _refusals(server: RunningServer, reason: str) -> float:
