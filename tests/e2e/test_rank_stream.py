@@ -266,29 +266,30 @@ def test_who_says_no_more_still_gets_every_answer(models: Path, start: Start) ->
     assert [Ranked, Ranked, Refused, Ranked] == [type(answer) for answer in answers]
 
 
-@pytest.mark.parametrize("how", ["cancels", "vanishes", "is out of time"])
-def test_a_client_that_leaves_takes_its_requests_with_it(models: Path, start: Start, how: str) -> None:
-    """Those that wait and the one that runs: each is counted once, and none waits on; others are served."""
-    server = stalled(start, models, STUCK_MS, "--set=engine.executors=2")
-    if how == "vanishes":
-        with raw(server.target) as client:
-            call = client.open_rank_stream()
-            for number in range(1, 7):
-                client.put(call, framed(pb.StreamRequest(id=number, rank=MESSAGE).SerializeToString()))
-            client.flush()
-            server.wait_for(lambda scrape: 1 <= scrape.total("podium_in_flight"))
-            client.vanish()
-    else:
-        with dial(server.target) as caller, opened(caller, 20.0 if how == "cancels" else 0.5) as stream:
+def test_a_client_that_leaves_takes_its_requests_with_it(models: Path, start: Start) -> None:
+    """It cancels the call, its deadline comes, or its connection dies: each is counted, none waits on."""
+    stuck = {f"stall_runs.{run}": f"{STUCK_MS}" for run in range(3)}
+    server = fake(start, models, "--set=engine.executors=3", **stuck)
+    for left, timeout_s in ((grpc.StatusCode.CANCELLED, 20.0), (grpc.StatusCode.DEADLINE_EXCEEDED, 0.5)):
+        with dial(server.target) as caller, opened(caller, timeout_s) as stream:
             blocked(server, stream, PATIENT)
-            if how == "cancels":
+            if left is grpc.StatusCode.CANCELLED:
                 stream.call.cancel()
             refused = stream.end()
             assert refused is not None
-            left = grpc.StatusCode.CANCELLED if how == "cancels" else grpc.StatusCode.DEADLINE_EXCEEDED
             assert left is refused.code
+        server.wait_for(lambda scrape: 0 == scrape.total("podium_in_flight"))
+    with raw(server.target) as client:
+        call = client.open_rank_stream()
+        for number in range(1, 7):
+            client.put(call, framed(pb.StreamRequest(id=number, rank=MESSAGE).SerializeToString()))
+            client.flush()
+            server.wait_for(lambda scrape, number=number: number == scrape.total("podium_in_flight"))
+        client.vanish()
     scrape = server.wait_for(lambda scrape: 0 == scrape.total("podium_in_flight"))
     assert 0 == scrape.total("podium_queue_depth")
+    ended = [scrape.total("podium_requests_total", outcome=outcome) for outcome in ("cancelled", "expired")]
+    assert 8 == sum(ended) == scrape.total("podium_requests_total")
 
 
 def test_the_deadline_of_the_stream_binds_its_last_request_too(server: RunningServer) -> None:
@@ -310,26 +311,21 @@ def test_the_deadline_of_the_stream_binds_its_last_request_too(server: RunningSe
     assert ("expired", "EXPIRED_ON_ARRIVAL") == (refused.kind, refused.reason)
 
 
-def test_every_message_is_counted_once(models: Path, start: Start) -> None:
+def test_every_message_is_counted_once(server: RunningServer, stream: Stream) -> None:
     """Whatever its end: as many requests are counted as were answered, each under its outcome."""
-    server = fake(start, models)
-    unknown = pb.RankRequest(model="other")
-    late = pb.RankRequest.FromString(MESSAGE.SerializeToString())
+    late = TINY.message(EXAMPLE)
     late.timeout_us = 1
-    with dial(server.target) as caller, opened(caller) as stream:
-        stream.send_all([MESSAGE, MALFORMED, unknown, late] * 3)
-        for data in (b"\xff\xff", ID_BYTES, RANK):
-            stream.put(data)
-        answered = ids(stream.finish())
-    assert 15 == answered.total()
-    scrape = server.metrics()
-    assert (15.0, 3.0, 9.0, 3.0) == (
-        scrape.total("podium_requests_total"),
-        scrape.total("podium_requests_total", outcome="scored"),
-        scrape.total("podium_requests_total", outcome="invalid"),
-        scrape.total("podium_requests_total", outcome="expired"),
-    )
-    assert 12.0 == scrape.total("podium_refusals_total")
+    before = server.metrics()
+    stream.send_all([BODY, pb.RankRequest(model="tiny"), pb.RankRequest(model="other"), late] * 3)
+    for data in (b"\xff\xff", ID_BYTES, RANK):
+        stream.put(data)
+    assert 15 == ids(stream.finish()).total()
+    after = server.metrics()
+    name = "podium_requests_total"
+    for outcome, count in {"scored": 3, "invalid": 9, "expired": 3}.items():
+        assert count == after.total(name, outcome=outcome) - before.total(name, outcome=outcome)
+    assert 15 == after.total(name) - before.total(name)
+    assert 12 == after.total("podium_refusals_total") - before.total("podium_refusals_total")
 
 
 @pytest.mark.parametrize(
