@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 _MORE: Final = 0x80
 """Another byte follows."""
 _BITS: Final = 7
+_BYTES_MAX: Final = 10
 _TWO_BYTES: Final = 1 << 2 * _BITS
 _INDEX = np.arange(_TWO_BYTES)
 _ONE_WIDE: Final = _INDEX[:_MORE].astype("u1")
@@ -36,6 +37,24 @@ def varint(number: int) -> bytes:
         number >>= _BITS
     out.append(number)
     return bytes(out)
+
+
+def read_varint(data: bytes | memoryview, at: int) -> tuple[int, int]:
+    """The number of at most 64 bits that begins at `at`, and where it ends.
+
+    Raises:
+        ValueError: there is none.
+    """
+    value = shift = 0
+    for end in range(at, min(at + _BYTES_MAX, len(data))):
+        byte = data[end]
+        value |= (byte & 0x7F) << shift
+        if byte < _MORE:
+            if value >= 1 << 64:
+                break
+            return value, end + 1
+        shift += _BITS
+    raise ValueError("no varint")
 
 
 def packed(numbers: NDArray[np.integer[Any]], below: int) -> bytes:

@@ -8,14 +8,14 @@ from __future__ import annotations
 
 from typing import Final, Literal, NamedTuple
 
-from google.protobuf.message import DecodeError, Message
+from google.protobuf.message import Message
 
 from podium.v1 import ranking_pb2 as pb
+from protos.varint import read_varint, varint
 
 Body = Literal["ranked", "refused", "notice"]
 
 _VARINT, _BYTES = 0, 2
-_UINT64: Final = (1 << 64) - 1
 
 
 def _tag(message: type[Message], field: str, wire_type: int) -> int:
@@ -51,13 +51,13 @@ class Answer(NamedTuple):
 
 def rank(number: int, size: int) -> bytes:
     """What goes before a RankRequest of so many bytes, gRPC's prefix included: id `number`, at least 1."""
-    inner = _ID + _varint(number) + _RANK + _varint(size)
+    inner = _ID + varint(number) + _RANK + varint(size)
     return b"\0" + (len(inner) + size).to_bytes(4, "big") + inner
 
 
 def cancel(number: int) -> bytes:
     """The whole message that takes a request back, gRPC's prefix included."""
-    inner = _ID + _varint(number) + _CANCEL
+    inner = _ID + varint(number) + _CANCEL
     return b"\0" + len(inner).to_bytes(4, "big") + inner
 
 
@@ -71,13 +71,13 @@ def answer(message: bytes | memoryview) -> Answer:
     size, at, number = len(message), 0, 0
     try:
         if message[0] == _ANSWER_ID:
-            number, at = _read_varint(message, 1)
+            number, at = read_varint(message, 1)
         kind = _BODIES.get(message[at])
         if kind is not None:
-            length, at = _read_varint(message, at + 1)
+            length, at = read_varint(message, at + 1)
             if at + length == size:
                 return Answer(number, kind, bytes(message[at:]))
-    except IndexError:
+    except (IndexError, ValueError):
         pass
     return _parsed(bytes(message))
 
@@ -90,10 +90,10 @@ def asked(message: bytes | memoryview) -> int | None:
     """
     try:
         if message[0] == _ID[0]:
-            number, at = _read_varint(message, 1)
+            number, at = read_varint(message, 1)
             if message[at] == _RANK[0]:
                 return number
-    except IndexError:
+    except (IndexError, ValueError):
         pass
     found = pb.StreamRequest.FromString(bytes(message))
     return int(found.id) if found.HasField("rank") else None
@@ -101,7 +101,7 @@ def asked(message: bytes | memoryview) -> int | None:
 
 def ranked(number: int, body: bytes) -> bytes:
     """A StreamResponse around an answer's bytes, gRPC's prefix included."""
-    inner = _RANKED[0] + _varint(number) + _RANKED[1] + _varint(len(body))
+    inner = _RANKED[0] + varint(number) + _RANKED[1] + varint(len(body))
     return b"".join((b"\0", (len(inner) + len(body)).to_bytes(4, "big"), inner, body))
 
 
@@ -109,29 +109,3 @@ def _parsed(message: bytes) -> Answer:
     found = pb.StreamResponse.FromString(message)
     kind: Body | None = found.WhichOneof("body")
     return Answer(found.id, kind, getattr(found, kind).SerializeToString() if kind else b"")
-
-
-def _varint(value: int) -> bytes:
-    if value < 0x80:
-        return bytes((value,))
-    digits = bytearray()
-    while value >= 0x80:
-        digits.append(value & 0x7F | 0x80)
-        value >>= 7
-    digits.append(value)
-    return bytes(digits)
-
-
-def _read_varint(data: bytes | memoryview, at: int) -> tuple[int, int]:
-    """The number that begins there, and where it ends. Ten bytes at most: a longer one is no varint."""
-    value = data[at]
-    if value < 0x80:
-        return value, at + 1
-    value &= 0x7F
-    for shift in range(7, 70, 7):
-        at += 1
-        digit = data[at]
-        value |= (digit & 0x7F) << shift
-        if digit < 0x80:
-            return value & _UINT64, at + 1
-    raise DecodeError("a varint of more than ten bytes")

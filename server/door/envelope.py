@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import Final, Literal
 
 from google.protobuf.message import DecodeError
 
 from podium.v1 import ranking_pb2 as pb
-from protos.varint import varint
+from protos.varint import read_varint, varint
 
 ABOUT_THE_STREAM: Final = 0
 """The id of what concerns no request."""
@@ -41,13 +42,13 @@ def read(data: bytes | memoryview) -> tuple[int, bytes | memoryview | None]:
     Raises:
         UnreadableError: it is none, or has no body.
     """
-    size = len(data)
-    if size > 3 and data[0] == _ID:
-        number, at = _varint(data, 1)
-        if at < size and data[at] == _RANK:
-            length, at = _varint(data, at + 1)
-            if at + length == size:
-                return number, data[at:]
+    with suppress(ValueError, IndexError):
+        if data[0] == _ID:
+            number, at = read_varint(data, 1)
+            if data[at] == _RANK:
+                length, at = read_varint(data, at + 1)
+                if at + length == len(data):
+                    return number, data[at:]
     try:
         message = pb.StreamRequest.FromString(data)
     except DecodeError:
@@ -62,15 +63,3 @@ def read(data: bytes | memoryview) -> tuple[int, bytes | memoryview | None]:
 def response(number: int, kind: Literal["ranked", "refused"], body: bytes) -> bytes:
     """A StreamResponse around a message that is bytes already."""
     return b"\x08" + varint(number) + _TAGS[kind] + varint(len(body)) + body
-
-
-def _varint(data: bytes | memoryview, at: int) -> tuple[int, int]:
-    """A number of at most 64 bits, and where it ends; past the end of the data if it has none."""
-    value = shift = 0
-    for end in range(at, min(at + 10, len(data))):
-        byte = data[end]
-        value |= (byte & 0x7F) << shift
-        if byte < 0x80:
-            return (value, end + 1) if value < 1 << 64 else (0, len(data) + 1)
-        shift += 7
-    return 0, len(data) + 1

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from podium.v1 import ranking_pb2 as pb
-from protos.varint import packed, varint
+from protos.varint import packed, read_varint, varint
 
 ORDER_TAG = b"\x32"
 """RankResponse.order: field 6, a length and so many bytes."""
@@ -18,6 +18,20 @@ ORDER_TAG = b"\x32"
 def test_a_varint_is_what_protobuf_writes(number: int) -> None:
     """The shortest form, as in the library's own bytes of a field 1."""
     assert pb.StreamRequest(id=number).SerializeToString()[1:] == (varint(number) if number else b"")
+
+
+@given(before=st.binary(max_size=3), number=st.integers(0, 2**64 - 1), after=st.binary(max_size=3))
+def test_a_varint_is_read_where_it_stands(before: bytes, number: int, after: bytes) -> None:
+    """The number, and where the next field begins."""
+    data = before + varint(number) + after
+    assert (number, len(data) - len(after)) == read_varint(data, len(before))
+
+
+@pytest.mark.parametrize("data", [b"", b"\x80", b"\xff" * 9 + b"\x02", b"\xff" * 10 + b"\x01"])
+def test_what_is_no_varint_is_not_read(data: bytes) -> None:
+    """Cut off, beyond 64 bits, or longer than ten bytes."""
+    with pytest.raises(ValueError, match="no varint"):
+        read_varint(data, 0)
 
 
 def test_a_negative_number_is_refused() -> None:
