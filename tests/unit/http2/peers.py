@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from contextlib import suppress
 from dataclasses import dataclass, field
 from itertools import pairwise
 
 import h2.config
 import h2.connection
 import h2.events
+import h2.exceptions
 from h2.settings import SettingCodes, Settings
 
 from http2 import frames
@@ -159,7 +161,11 @@ class Client:
     def read(self) -> None:
         """Make room for as much as has come."""
         for stream, size in self.unread.items():
-            self.talk.acknowledge_received_data(size, stream)
+            if size:
+                # Not `acknowledge_received_data`: it gives nothing more to a stream whose window was shrunk.
+                self.talk.increment_flow_control_window(size)
+                with suppress(h2.exceptions.StreamClosedError):
+                    self.talk.increment_flow_control_window(size, stream)
         self.unread.clear()
 
     def exchange(self) -> list[Told]:

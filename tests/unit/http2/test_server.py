@@ -422,8 +422,9 @@ class Play:
         elif what == "answer" and stream in server.streams:
             if stream not in self.answers:
                 server.begin(stream, HEAD)
-            self.answers[stream] = self.answers.get(stream, b"") + bytes([number % 256]) * size
-            server.send(stream, bytes([number % 256]) * size)
+            answer = prefixed(bytes([number % 256]) * size)
+            self.answers[stream] = self.answers.get(stream, b"") + answer
+            server.send(stream, answer)
 
     def _push(self, stream: int, padding: int) -> None:
         """Send what the windows allow."""
@@ -467,7 +468,8 @@ class Play:
             st.sampled_from(("open", "write", "write", "finish", "reset", "answer", "carry", "settings")),
             st.integers(0, 100_000),
         ),
-        max_size=60,
+        min_size=20,
+        max_size=80,
     )
 )
 def test_calls_in_any_order_are_all_heard(steps: list[tuple[str, int]]) -> None:

@@ -276,6 +276,9 @@ def unread_and_reset(at: int) -> bytes:
 HARMS: dict[str, Callable[[int], bytes]] = {
     "rapid reset": rapid_reset,
     "answers left unread": unread_and_reset,
+    "answers left unread by all": lambda at: (
+        (setting(frames.INITIAL_WINDOW_SIZE, 1 << 30) if at == 1 else b"") + unread_and_reset(at)
+    ),
     "more streams than allowed": lambda at: opened(at),
     "malformed requests": lambda at: frames.frame(frames.HEADERS, END, at),
     "calls that break a rule": lambda at: opened(at, last=True) + data(at, b"x"),
@@ -411,7 +414,7 @@ PIECES = st.one_of(
 
 
 @settings(deadline=None, max_examples=300)
-@given(st.lists(PIECES, max_size=40), st.lists(st.integers(0, 20_000), max_size=6), st.data())
+@given(st.lists(PIECES, min_size=5, max_size=40), st.lists(st.integers(0, 20_000), max_size=6), st.data())
 def test_any_bytes_are_calls_or_an_error(pieces: list[bytes], cuts: list[int], draw: st.DataObject) -> None:
     """Nothing but ProtocolError is ever raised, little is held, and what we say is right in itself."""
     server = begun(limits(room_bytes=20_000))
