@@ -44,9 +44,9 @@ class Client:
             target: host:port, or any other gRPC target.
             credentials: None = plain text.
             options: gRPC channel options, added to (and winning over) `channel.OPTIONS`.
-            stream: send over `RankStream`, one stream per backend, instead of a call per request. Cheaper for
-                both ends, and the answers are the same; the target must be one that names its backends
-                (host:port, a comma list of these, dns:, ipv4:, ipv6:, unix:).
+            stream: send over `RankStream`, one stream per backend, instead of a call per request; the answers
+                are the same. The target must be one that names its backends: host:port, a comma list of
+                these, dns:, ipv4:, ipv6:, unix:. Such a client must be closed, for its threads keep it alive.
 
         Raises:
             ValueError: stream is set and the target does not name its backends.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import socket
 import threading
 import time
@@ -13,6 +14,7 @@ import grpc
 import pytest
 
 from podium.client import AsyncClient, Client, Ranked, RetryPolicy
+from podium.client.stream.fleet import REOPEN_S_MIN
 from podium.v1 import ranking_pb2 as pb
 from tests.e2e.scripted_stream import DRAINING, GREETING, Heard, Scripted, ranked, refused, scripted
 from tests.e2e.streaming import Asker, Via, awaited, blocking, ended, names, refusal
@@ -347,6 +349,22 @@ def test_close_does_not_wait_for_ever(via: Via) -> None:
         found = refusal(ended(calls)[0])
 
     assert ("cancelled", grpc.StatusCode.CANCELLED) == (found.kind, found.code)
+
+
+def test_a_loop_that_ends_takes_an_open_client_with_it(caplog: pytest.LogCaptureFixture) -> None:
+    """Whoever forgets to close, or is interrupted, gets no complaint of tasks that outlived the loop."""
+
+    async def forget(target: str) -> None:
+        client = AsyncClient(target, stream=True)
+        await client.rank("m", ids=["a"], deadline_s=10)
+        await asyncio.sleep(2 * REOPEN_S_MIN)  # so that a stream that ended would be replaced at once
+
+    with scripted(serve) as server:
+        asyncio.run(forget(server.target))
+        gc.collect()
+
+    assert [] == caplog.messages
+    assert 1 == len(server.streams)
 
 
 def test_a_closed_client_is_closed() -> None:

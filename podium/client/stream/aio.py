@@ -149,7 +149,11 @@ class AsyncStreams:
         self._do(self._fleet.resolved(unique(found), now_s) if found else self._fleet.unresolved(why, now_s))
 
     async def _converse(self, stream: Conversation[_Call]) -> None:
-        """Connect, and tell what the server says until the stream is over."""
+        """Connect, and tell what the server says until the stream is over.
+
+        A cancelled task tells nothing: either the fleet has given the stream up, or the loop is ending and
+        must not be asked to open another.
+        """
         link = self._links[stream]
         end: RankRefused | None = None
         channel = self._connect(stream.address)
@@ -166,7 +170,7 @@ class AsyncStreams:
             finally:
                 writer.cancel()
                 call.cancel()
-                self._do(self._fleet.ended(stream, end, time.monotonic()))
+            self._do(self._fleet.ended(stream, end, time.monotonic()))
         finally:
             del self._links[stream]
             await channel.close()
