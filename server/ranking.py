@@ -74,8 +74,8 @@ class Passage:
     def end(self) -> Settle:
         """Forget what is not needed any more; whom to tell.
 
-        The door keeps the passage and the passage its door: without this only the garbage collector would free
-        a request's bytes, 20,000 allocations later.
+        The door keeps the passage and the passage its door: without this only the garbage collector would
+        free a request's bytes, 20,000 allocations later.
         """
         self.done = True
         self.request = self.ticket = None
