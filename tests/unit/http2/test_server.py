@@ -345,6 +345,27 @@ def test_leaving_loses_no_call() -> None:
     assert 3 == frames.number(last.payload)  # never more than was said (RFC 9113, 6.8)
 
 
+def test_the_connection_window_is_given_back_once() -> None:
+    """What has come is allowed again, no less than half a window late and no more: even if nobody wants it."""
+    server, came, window = begun(), 0, 64 << 20
+    server.receive(opened(1, last=True) + frames.reset(1, frames.CANCEL))
+    for _ in range(150):
+        server.receive(data(1, bytes(1 << 20)))
+        came += 1 << 20
+        window += sum(frames.number(one.payload) for one in sent(server))
+        assert 32 << 20 <= window - came <= 64 << 20
+
+
+def test_a_call_given_up_gives_back_its_room() -> None:
+    """The rest of its message will not come."""
+    allowed = limits()
+    server = begun(allowed)
+    server.receive(opened(1) + data(1, prefixed(bytes(9000))[:-1]))
+    assert allowed.room.used
+    server.receive(frames.reset(1, frames.CANCEL))
+    assert 0 == allowed.room.used
+
+
 def test_a_connection_that_is_gone_gives_back_its_room() -> None:
     """Messages that will never be whole hold nothing."""
     allowed = limits()
