@@ -5,7 +5,7 @@ BIN    := $(VENV)/bin
 STAMP  := $(VENV)/.installed
 DEMO   := build/demo
 
-.PHONY: demo test test-system test-slow test-gpu check protos bench bench-loadtest docs-check venv clean
+.PHONY: demo test test-system test-slow test-gpu check protos bench bench-loadtest bench-peers docs-check venv clean
 
 venv: $(STAMP)
 $(STAMP): pyproject.toml constraints.txt
@@ -43,6 +43,10 @@ bench: $(STAMP)           ## raw ONNX Runtime beside Podium, one core, interleav
 
 bench-loadtest: $(STAMP)  ## what the load test itself costs; needs the demo's bundle (make demo)
 	$(BIN)/python -m benchmarks.loadtest_bench
+
+bench-peers: $(STAMP)     ## Podium beside Triton and MLServer (PyPI, environments of their own), one core; build/peers
+	-$(BIN)/python -m benchmarks.peers.install
+	$(BIN)/python -m benchmarks.peers
 
 docs-check: $(STAMP)      ## re-run the cheap figures of the docs; fail on a ratio off by more than 25 %
 	$(BIN)/python -m benchmarks.docs_check

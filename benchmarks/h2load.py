@@ -56,10 +56,20 @@ def run(port: int, body: Path, *, requests: int, connections: int, streams: int,
         command += ["-H", "content-type: application/grpc", "-H", "te: trailers"]
         command.append(f"http://127.0.0.1:{port}{path}")
         output = subprocess.run(command, capture_output=True, text=True, check=True).stdout
-        done = re.search(r"(\d+) succeeded, (\d+) failed", output)
-        rate = re.search(r"finished in .*?, ([\d.]+) req/s", output)
-        data = re.search(r"\((\d+)\) data", output)
-        if not done or not rate or not data or int(done[1]) != requests:
-            raise LoadError(f"h2load: {output[-400:]}")
+        requests_per_s, answer_bytes = read(output, requests)
         times_us = np.loadtxt(log.name, usecols=2)
-    return Load(float(rate[1]), float(np.median(times_us)), int(data[1]) / requests)
+    return Load(requests_per_s, float(np.median(times_us)), answer_bytes)
+
+
+def read(output: str, requests: int) -> tuple[float, float]:
+    """Requests/s and mean bytes per answer, as h2load printed them.
+
+    Raises:
+        LoadError: a request was not answered with HTTP 200, or a number is missing.
+    """
+    done = re.search(r"(\d+) succeeded, (\d+) failed", output)
+    rate = re.search(r"finished in .*?, ([\d.]+) req/s", output)
+    data = re.search(r"\((\d+)\) data", output)
+    if not done or not rate or not data or int(done[1]) != requests:
+        raise LoadError(f"h2load: {output[-400:]}")
+    return float(rate[1]), int(data[1]) / requests

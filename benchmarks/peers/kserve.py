@@ -5,6 +5,7 @@ from __future__ import annotations
 import subprocess
 import sys
 import time
+from abc import abstractmethod
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -17,11 +18,13 @@ from benchmarks.peers.workload import Case
 
 START_S_MAX = 90.0
 BETWEEN_TRIES_S = 0.25
-MODEL = "bench"
 
 
 class KServe(Unary):
-    """A server that is started for the benchmark and speaks `inference.GRPCInferenceService`."""
+    """A server that is started for the benchmark and speaks `inference.GRPCInferenceService`.
+
+    It serves the graph once per setting, as models of different names.
+    """
 
     path = wire.MODEL_INFER
     distributions: tuple[str, ...]
@@ -33,28 +36,44 @@ class KServe(Unary):
         self.venv = venv
         self.graph = graph.resolve()
         self._process: PeerProcess | None = None
+        self._used: dict[int, str] = {}
 
+    def use(self, case: Case, setting: str) -> None:
+        """Ask the model of that setting."""
+        self._used[case.candidates] = setting
+
+    def model(self, case: Case) -> str:
+        """The model that is asked."""
+        return model_name(self.settings.index(self._used.get(case.candidates, self.settings[0])))
+
+    @abstractmethod
     def launch(self) -> PeerProcess:
         """Start the server on `self.port`."""
-        raise NotImplementedError
 
     def start(self, cases: Sequence[Case]) -> None:
-        """Start it and wait for its first answer."""
+        """Start it and wait for the first answer with every setting."""
         if not (self.venv / "bin/python").exists():
-            raise Absent(f"{self.name} is not installed: python -m benchmarks.peers.install")
+            raise Absent("not installed: python -m benchmarks.peers.install")
         self.port = free_port()
         self._process = self.launch()
         self.pid = self._process.pid
-        message, deadline_s = self.message(cases[0]), time.monotonic() + START_S_MAX
+        deadline_s = time.monotonic() + START_S_MAX
+        used = dict(self._used)
+        for setting in self.settings:
+            self.use(cases[0], setting)
+            self._wait(self._process, self.message(cases[0]), deadline_s)
+        self._used = used
+
+    def _wait(self, process: PeerProcess, message: bytes, deadline_s: float) -> None:
         while True:
             try:
                 call(self.port, self.path, message)
                 return
             except grpc.RpcError as error:
-                if self._process.exit_code is not None or time.monotonic() > deadline_s:
-                    words = self._process.last_words()
+                if process.exit_code is not None or time.monotonic() > deadline_s:
+                    words = process.last_words()
                     self.stop()
-                    raise Absent(f"{self.name} does not answer ({error.code().name}): {words}") from None
+                    raise Absent(f"it does not answer ({error.code().name}): {words}") from None
             time.sleep(BETWEEN_TRIES_S)
 
     def version(self) -> str:
@@ -77,3 +96,8 @@ class KServe(Unary):
         if self._process is not None:
             self._process.stop()
             self._process = None
+
+
+def model_name(setting: int) -> str:
+    """Of the model with a peer's n-th setting."""
+    return f"bench_{setting}"

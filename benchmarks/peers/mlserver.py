@@ -10,12 +10,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from benchmarks.peers import wire
-from benchmarks.peers.kserve import MODEL, KServe
+from benchmarks.peers.kserve import KServe, model_name
 from benchmarks.peers.process import PeerProcess, free_port
 from benchmarks.peers.workload import Case
 
-BATCH_REQUESTS_MAX = 8
-BATCH_WAIT_S_MAX = 0.0005
+BATCHING = ((0, 0.0), (8, 0.005), (32, 0.01), (64, 0.02))
+"""max_batch_size in requests, max_batch_time in s; 0 = no adaptive batching."""
 LENGTH_BYTES = 4
 """In front of an element of a BYTES tensor."""
 
@@ -25,11 +25,12 @@ class MLServer(KServe):
 
     name = "MLServer, custom runtime"
     distributions = ("mlserver", "onnxruntime", "numpy", "grpcio")
+    settings = tuple(f"max_batch_size {size}, max_batch_time {wait_s:g}" for size, wait_s in BATCHING)
 
     def message(self, case: Case) -> bytes:
         """Opaque bytes, one element per input."""
         return wire.infer_request(
-            MODEL,
+            self.model(case),
             [
                 wire.Tensor(name, "BYTES", (1,), wire.element(array.tobytes()))
                 for name, array in case.feed.items()
@@ -50,15 +51,20 @@ class MLServer(KServe):
             "metrics_endpoint": None,
             "parallel_workers": 0,
         }
-        model = {
-            "name": MODEL,
-            "implementation": "mlserver_runtime.Ranker",
-            "max_batch_size": BATCH_REQUESTS_MAX,
-            "max_batch_time": BATCH_WAIT_S_MAX,
-            "parameters": {"uri": str(self.graph)},
-        }
-        shutil.copy(Path(__file__).parent / "mlserver_runtime.py", self.folder)
-        (self.folder / "settings.json").write_text(json.dumps(settings))
-        (self.folder / "model-settings.json").write_text(json.dumps(model))
-        command = [str(self.venv.resolve() / "bin/mlserver"), "start", str(self.folder)]
+        models = self.folder / "models"
+        shutil.rmtree(models, ignore_errors=True)
+        for number, (size, wait_s) in enumerate(BATCHING):
+            name = model_name(number)
+            (models / name).mkdir(parents=True)
+            model = {
+                "name": name,
+                "implementation": "mlserver_runtime.Ranker",
+                "max_batch_size": size,
+                "max_batch_time": wait_s,
+                "parameters": {"uri": str(self.graph)},
+            }
+            shutil.copy(Path(__file__).parent / "mlserver_runtime.py", models / name)
+            (models / name / "model-settings.json").write_text(json.dumps(model))
+        (models / "settings.json").write_text(json.dumps(settings))
+        command = [str(self.venv.resolve() / "bin/mlserver"), "start", str(models)]
         return PeerProcess(command, {}, self.folder / "log")

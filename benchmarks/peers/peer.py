@@ -26,7 +26,7 @@ score's dependence on its batch-mates."""
 
 
 class Absent(RuntimeError):
-    """A peer that this machine cannot run; its text says why, in a sentence."""
+    """A peer that this machine cannot run; its text says why, to stand behind the name."""
 
 
 class WrongAnswer(RuntimeError):
@@ -51,9 +51,11 @@ class Peer(ABC):
 
     Attributes:
         name: of its row.
+        settings: that its documentation leaves to experiment, in words; none = nothing to try.
     """
 
     name: str
+    settings: tuple[str, ...] = ()
 
     @abstractmethod
     def version(self) -> str:
@@ -66,6 +68,14 @@ class Peer(ABC):
         Raises:
             Absent: it cannot run here.
         """
+
+    def use(self, case: Case, setting: str) -> None:
+        """Run this case with one of the settings from now on; before, it is the first.
+
+        Raises:
+            ValueError: the peer has no settings.
+        """
+        raise ValueError(f"{self.name} has no setting {setting!r}")
 
     @abstractmethod
     def check(self, case: Case) -> None:

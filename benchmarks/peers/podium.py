@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import subprocess
 from collections.abc import Sequence
 from importlib.metadata import version
 from pathlib import Path
@@ -25,7 +26,9 @@ BUDGET = "models.bench.budget_ms=60000"
 
 
 def _version() -> str:
-    return f"this repository, onnxruntime {version('onnxruntime')}, numpy {version('numpy')}"
+    describe = ["git", "describe", "--always", "--dirty"]
+    commit = subprocess.run(describe, capture_output=True, text=True).stdout.strip() or "of no commit"
+    return f"Podium {commit}, onnxruntime {version('onnxruntime')}, numpy {version('numpy')}"
 
 
 class PodiumUnary(Unary):

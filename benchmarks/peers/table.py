@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from benchmarks.peers.result import Estimate, Row
 
 BUSY_MIN = 0.9
-"""Of a core, below which a figure is not the server's limit but somebody else's."""
+"""Of a core: below, a figure is not the server's limit."""
 
 
 def markdown(rows: Sequence[Row], sizes: Sequence[int]) -> str:
@@ -19,6 +19,12 @@ def markdown(rows: Sequence[Row], sizes: Sequence[int]) -> str:
     lines = [_line(head), _line(["---"] * len(head))]
     lines += [_line(_cells(row, sizes)) for row in rows]
     lines += ["", *(f"- {row.name}: {row.remark}" for row in rows if row.remark)]
+    idle = [row.name for row in rows if row.busy is not None and row.busy < BUSY_MIN]
+    if idle:
+        lines.append(
+            f"- A core less than {BUSY_MIN:.0%} busy was held up by something else, the client or other "
+            f"programs on the machine: {'; '.join(idle)}."
+        )
     return "\n".join(lines) + "\n"
 
 
@@ -28,9 +34,7 @@ def _cells(row: Row, sizes: Sequence[int]) -> list[str]:
         rate, share = row.rates.get(size), row.shares.get(size)
         cells += ["not measured" if rate is None else _show(rate, ",.0f")]
         cells += ["-" if share is None else _show(share, ".2f")]
-    if row.busy is None:
-        return [*cells, "-"]
-    return [*cells, f"{row.busy:.0%}" + (" (did not limit)" if row.busy < BUSY_MIN else "")]
+    return [*cells, "-" if row.busy is None else f"{row.busy:.0%}"]
 
 
 def _show(one: Estimate, form: str) -> str:

@@ -12,13 +12,13 @@ from numpy.typing import NDArray
 
 from benchmarks.bench_sizes import FEATURES, HISTORY
 from benchmarks.peers import wire
-from benchmarks.peers.kserve import MODEL, KServe
+from benchmarks.peers.kserve import KServe, model_name
 from benchmarks.peers.peer import IN_FLIGHT, Absent
 from benchmarks.peers.process import PeerProcess
 from benchmarks.peers.workload import Case
 
-BATCH_REQUESTS_MAX = 16
-QUEUE_DELAY_US_MAX = 0
+BATCHING = ((8, 0), (16, 0), (32, 0), (64, 0), (32, 500))
+"""max_batch_size in requests, max_queue_delay_microseconds."""
 DATATYPES = {"i": "INT64", "f": "FP32"}
 """numpy's kind -> KServe's name."""
 
@@ -44,6 +44,7 @@ class Triton(KServe):
 
     name = "Triton, Python backend"
     distributions = ("nvidia-pytriton", "onnxruntime", "numpy")
+    settings = tuple(f"max_batch_size {batch}, queue delay {delay_us} µs" for batch, delay_us in BATCHING)
 
     def message(self, case: Case) -> bytes:
         """Typed tensors, raw contents."""
@@ -51,7 +52,7 @@ class Triton(KServe):
         for name, array in case.feed.items():
             shape = array.shape if name == "history" else (1, *array.shape)
             inputs.append(wire.Tensor(name, DATATYPES[array.dtype.kind], shape, array.tobytes()))
-        return wire.infer_request(MODEL, inputs)
+        return wire.infer_request(self.model(case), inputs)
 
     def scores(self, answer: bytes) -> NDArray[np.float32]:
         """The one output."""
@@ -59,12 +60,12 @@ class Triton(KServe):
 
     def version(self) -> str:
         """The server's own version is not the wheel's."""
-        return f"Triton {_server_version(self.folder / 'log')}, {super().version()}"
+        return f"Triton {server_version((self.folder / 'log').read_text())}, {super().version()}"
 
     def launch(self) -> PeerProcess:
         """Lay out backends and models, and start the server."""
         if not sysconfig.get_config_var("Py_ENABLE_SHARED"):
-            raise Absent(f"{self.name} needs a Python with a shared library; {sys.executable} has none")
+            raise Absent(f"it needs a Python with a shared library; {sys.executable} has none")
         packages = next(self.venv.resolve().glob("lib/python*/site-packages"))
         wheel = packages / "pytriton/tritonserver"
         models = self._write_models()
@@ -84,18 +85,15 @@ class Triton(KServe):
 
     def _write_models(self) -> Path:
         models = self.folder / "models"
-        version = models / MODEL / "1"
-        version.mkdir(parents=True, exist_ok=True)
-        shutil.copy(Path(__file__).parent / "triton_model.py", version / "model.py")
-        config = CONFIG.format(
-            model=MODEL,
-            batch=BATCH_REQUESTS_MAX,
-            delay=QUEUE_DELAY_US_MAX,
-            history=HISTORY,
-            features=FEATURES,
-            graph=self.graph,
-        )
-        (models / MODEL / "config.pbtxt").write_text(config)
+        shutil.rmtree(models, ignore_errors=True)
+        for number, (batch, delay_us) in enumerate(BATCHING):
+            name = model_name(number)
+            (models / name / "1").mkdir(parents=True)
+            shutil.copy(Path(__file__).parent / "triton_model.py", models / name / "1/model.py")
+            config = CONFIG.format(
+                model=name, batch=batch, delay=delay_us, history=HISTORY, features=FEATURES, graph=self.graph
+            )
+            (models / name / "config.pbtxt").write_text(config)
         return models
 
     def _write_backends(self, wheel: Path) -> Path:
@@ -103,16 +101,16 @@ class Triton(KServe):
         python = f"{sys.version_info.major}.{sys.version_info.minor}"
         stub = wheel / "python_backend_stubs" / python / "triton_python_backend_stub"
         if not stub.exists():
-            raise Absent(f"{self.name}: the wheel has no stub for Python {python}")
+            raise Absent(f"its wheel has no stub for Python {python}")
         backends = self.folder / "backends"
         shutil.copytree(wheel / "backends", backends, dirs_exist_ok=True)
         shutil.copy(stub, backends / "python")
         return backends
 
 
-def _server_version(log: Path) -> str:
+def server_version(log: str) -> str:
     """From the table of options that the server prints at its start."""
-    for line in log.read_text().splitlines():
+    for line in log.splitlines():
         if line.startswith("| server_version "):
             return line.split("|")[2].strip()
     return "of unknown version"
