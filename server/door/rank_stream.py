@@ -8,9 +8,9 @@ from typing import Final
 from podium.v1 import ranking_pb2 as pb
 from server import status
 from server.config import Limits
-from server.dispatcher import clock_ns
 from server.door.call import Call, Handler, Method
 from server.door.envelope import ABOUT_THE_STREAM, UnreadableError, read, response
+from server.door.timeout import Remaining
 from server.errors import Reason, Refusal
 from server.ranking import Passage, Ranking
 
@@ -29,12 +29,12 @@ class _RankStream(Handler):
     __slots__ = (
         "_asked_all",
         "_call",
-        "_deadline_ns",
         "_leaving",
         "_limits",
         "_over",
         "_passages",
         "_ranking",
+        "_remaining",
         "_unheeded_bytes",
     )
 
@@ -42,7 +42,7 @@ class _RankStream(Handler):
         self._ranking = ranking
         self._limits = limits
         self._call = call
-        self._deadline_ns = None if remaining_s is None else clock_ns() + int(remaining_s * 1e9)
+        self._remaining = Remaining(remaining_s)
         self._passages: dict[int, Passage] = {}
         self._unheeded_bytes = 0
         self._asked_all = False
@@ -89,8 +89,7 @@ class _RankStream(Handler):
         if objection is not None:
             self._turn_away(number, objection)
             return
-        remaining_s = None if self._deadline_ns is None else (self._deadline_ns - clock_ns()) / 1e9
-        passage = self._ranking.begin(request, remaining_s, partial(self._settle, number))
+        passage = self._ranking.begin(request, self._remaining.seconds(), partial(self._settle, number))
         if not passage.done:
             self._passages[number] = passage
 

@@ -6,6 +6,7 @@ import select
 import socket
 import struct
 import time
+from base64 import b64decode
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 
@@ -15,6 +16,7 @@ import h2.events
 from h2.settings import SettingCodes
 
 from podium.v1 import ranking_pb2 as pb
+from protos import refusal
 from tests.e2e.calls import CALL_S_MAX
 
 WINDOW_MAX = 2**31 - 1
@@ -28,6 +30,13 @@ _HEAD_BYTES, _GOAWAY = 9, 7
 def framed(message: bytes) -> bytes:
     """A message with gRPC's prefix."""
     return b"\0" + struct.pack(">I", len(message)) + message
+
+
+def reason(trailers: dict[str, str]) -> str:
+    """ErrorInfo's reason."""
+    encoded = trailers[refusal.DETAILS_KEY]
+    data = b64decode(encoded + "=" * (-len(encoded) % 4))
+    return refusal.read([(refusal.DETAILS_KEY, data)]).reason
 
 
 class RawClient:

@@ -14,6 +14,7 @@ from podium.v1 import ranking_pb2 as pb
 from protos.tensor import to_message
 from tests.bundles.tiny import STRICT, TINY, WORDS, TinyRanker
 from tests.e2e.calls import Caller, Pending, Refused
+from tests.e2e.rawclient import framed, raw, reason
 from tests.e2e.running import RunningServer, Start
 from tests.e2e.streams import DOORS, Asker, Door, knock
 
@@ -272,6 +273,23 @@ def test_a_deadline_that_has_passed_expires_on_arrival(asker: Asker) -> None:
         refused.field,
         refused.pushback_ms,
     )
+
+
+def test_the_time_that_a_request_takes_to_arrive_counts(server: RunningServer) -> None:
+    """A deadline begins with the call: whoever sends the message after it has no time left."""
+    message = framed(good().SerializeToString())
+    with raw(server.target) as client:
+        late = client.open("/podium.v1.Ranker/Rank", [("grpc-timeout", "100m")])
+        prompt = client.open("/podium.v1.Ranker/Rank", [("grpc-timeout", "20S")])
+        client.put(prompt, message, last=True)
+        client.flush()
+        assert "0" == client.read_to_end(prompt)["grpc-status"]
+        client.pause(0.1)
+        client.put(late, message, last=True)
+        client.flush()
+        trailers = client.read_to_end(late)
+    code = str(grpc.StatusCode.DEADLINE_EXCEEDED.value[0])
+    assert (code, "EXPIRED_ON_ARRIVAL") == (trailers["grpc-status"], reason(trailers))
 
 
 @pytest.mark.parametrize("door", DOORS)

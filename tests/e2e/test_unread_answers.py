@@ -5,7 +5,6 @@ from __future__ import annotations
 import socket
 import subprocess
 import time
-from base64 import b64decode
 from collections import Counter
 from contextlib import suppress
 from pathlib import Path
@@ -14,10 +13,9 @@ import grpc
 import pytest
 
 from podium.v1 import ranking_pb2 as pb
-from protos import refusal
 from tests.bundles.tiny import TINY
 from tests.e2e.calls import Ranked, Refused, dial
-from tests.e2e.rawclient import WINDOW_MAX, RawClient, framed, raw
+from tests.e2e.rawclient import WINDOW_MAX, RawClient, framed, raw, reason
 from tests.e2e.running import RunningServer, Start
 from tests.e2e.scripted import PATIENT, STUCK_MS, is_running, stalled
 from tests.e2e.streams import read_answer
@@ -243,13 +241,6 @@ def test_a_stream_that_opens_while_the_server_leaves_is_told(models: Path, start
         assert "SHUTTING_DOWN" == reason(client.read_to_end(idle))
         assert busy not in client.ended
     assert 0 == server.wait()
-
-
-def reason(trailers: dict[str, str]) -> str:
-    """ErrorInfo's reason."""
-    encoded = trailers[refusal.DETAILS_KEY]
-    data = b64decode(encoded + "=" * (-len(encoded) % 4))
-    return refusal.read([(refusal.DETAILS_KEY, data)]).reason
 
 
 def wait_until_closed(target: str) -> None:
