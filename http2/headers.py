@@ -12,8 +12,8 @@ from http2 import frames
 
 Headers = dict[bytes, bytes]
 """Of a name given twice the last one counts; gRPC asks for none twice that we read."""
-HEADER_BYTES_MAX: Final = 16 << 10
-"""Of one decompressed list, counted as RFC 9113 counts it (6.5.2): gRPC's own limit is 8 to 16 KiB."""
+HEADER_BYTES_MAX: Final = 64 << 10
+"""Of one decompressed list, counted as RFC 9113 counts it (6.5.2); beyond it the connection ends."""
 KNOWN_MAX: Final = 256
 KNOWN_BYTES_MAX: Final = 512
 """How many blocks are remembered per connection, and how long they may be."""

@@ -10,6 +10,11 @@ from http2.headers import Headers
 
 MALFORMED: Final[Headers] = {}
 """What is made of a list that breaks the rules: no headers, and so no request either."""
+LONG: Final[Headers] = {}
+"""What is made of a list that is too long; known by identity."""
+BYTES_MAX: Final = 16 << 10
+"""Of a list, as RFC 9113 counts it (6.5.2): gRPC's own limits are 8 to 16 KiB."""
+_OVERHEAD: Final = 32
 
 _PSEUDO: Final = frozenset((b":method", b":scheme", b":path", b":authority"))
 _NEEDED: Final = _PSEUDO - {b":authority"}
@@ -24,11 +29,14 @@ _BREAKS: Final = re.compile(rb"[\0\r\n]")
 
 
 def read(pairs: Iterable[tuple[bytes, bytes]]) -> Headers:
-    """The headers by name, or MALFORMED. A list without pseudo-headers passes: trailers have none."""
+    """The headers by name, MALFORMED, or LONG. A list without pseudo-headers passes: trailers have none."""
     pairs = list(pairs)
     found = dict(pairs)
     names = [name for name, _ in pairs]
     lines = b"\n".join((*names, b""))
+    values = b"".join([value for _, value in pairs])
+    if len(lines) + len(values) + (_OVERHEAD - 1) * len(pairs) > BYTES_MAX:
+        return LONG
     pseudo = [name for name in names if name.startswith(b":")]
     malformed = (
         names[: len(pseudo)] != pseudo
@@ -39,6 +47,6 @@ def read(pairs: Iterable[tuple[bytes, bytes]]) -> Headers:
         or found.get(b"te", b"trailers") != b"trailers"
         or not _NAMES.fullmatch(lines)
         or lines.count(b"\n") != len(names)
-        or _BREAKS.search(b"".join(found.values()))
+        or _BREAKS.search(values)
     )
     return MALFORMED if malformed else found

@@ -138,7 +138,7 @@ class Connection:
             frames.MAX_CONCURRENT_STREAMS: limits.streams_max,
             frames.INITIAL_WINDOW_SIZE: self._own_window,
             frames.MAX_FRAME_SIZE: FRAME_BYTES_MAX,
-            frames.MAX_HEADER_LIST_SIZE: HEADER_BYTES_MAX,
+            frames.MAX_HEADER_LIST_SIZE: request.BYTES_MAX,
         }
         self._out.append(frames.settings(wanted))
         self._out.append(frames.window_update(0, CONNECTION_WINDOW - frames.WINDOW_INITIAL))
@@ -352,7 +352,7 @@ class Connection:
             raise ProtocolError("a header block was interrupted")
         self._block.append(one._replace(payload=bytes(one.payload)))
         size = sum(part.size for part in self._block)
-        if len(self._block) > CONTINUATIONS_MAX or size > frames.CONTROL_BYTES_MAX:
+        if len(self._block) > CONTINUATIONS_MAX or size > HEADER_BYTES_MAX:
             raise ProtocolError("a header block that is too long", frames.ENHANCE_YOUR_CALM)
         if one.flags & frames.END_HEADERS:
             block = b"".join(part.payload for part in self._block)
@@ -367,7 +367,8 @@ class Connection:
             return
         self._last = number
         if b":path" not in headers:
-            self._fail(number, frames.PROTOCOL_ERROR)
+            too_long = headers is request.LONG
+            self._fail(number, frames.ENHANCE_YOUR_CALM if too_long else frames.PROTOCOL_ERROR)
             return
         full = len(self._streams) >= self._limits.streams_max or self._unsent_bytes > UNSENT_BYTES_MAX
         if self._left or full:

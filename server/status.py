@@ -11,6 +11,8 @@ from server.errors import RULES, Kind, Refusal, Retry
 
 DOMAIN = "podium.v1"
 """ErrorInfo.domain of every refusal that is ours and not the gRPC library's."""
+_PUSHBACK_MS_MIN = 1
+"""After a pushback of 0 grpcio (1.85) never makes the attempt: the call hangs until its deadline."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +49,7 @@ def of(refusal: Refusal, remaining_s: float | None = None) -> RefusalStatus:
         wait.FromMilliseconds(wait_ms)
         status.details.add().Pack(error_details_pb2.RetryInfo(retry_delay=wait))
         if remaining_s is None or wait_ms < remaining_s * 1e3:
-            pushback_ms = wait_ms
+            pushback_ms = max(wait_ms, _PUSHBACK_MS_MIN)
     trailers = (
         ("grpc-status-details-bin", status.SerializeToString()),
         ("grpc-retry-pushback-ms", str(pushback_ms)),

@@ -8,7 +8,6 @@ from pathlib import Path
 import pytest
 
 from http2 import frames
-from http2.headers import literal
 from tests.bundles.tiny import STRICT, TINY
 from tests.e2e.calls import Caller, Refused, dial
 from tests.e2e.rawclient import framed
@@ -77,7 +76,11 @@ def test_who_does_not_speak_http2_is_hung_up_on(server: RunningServer, caller: C
         (frames.frame(frames.PING, 0, 0, b"short"), frames.FRAME_SIZE_ERROR),
         (frames.window_update(0, frames.WINDOW_MAX), frames.FLOW_CONTROL_ERROR),
         (opened(1, b"\xff\xff\xff\xff\xff\xff"), frames.COMPRESSION_ERROR),
-        (opened(1, literal(b"x", bytes(9000)) * 2), frames.ENHANCE_YOUR_CALM),
+        (
+            frames.frame(frames.HEADERS, 0, 1, bytes(30_000))
+            + frames.frame(frames.CONTINUATION, 0, 1, bytes(30_000)) * 2,
+            frames.ENHANCE_YOUR_CALM,
+        ),
         (
             frames.frame(frames.HEADERS, 0, 1) + frames.frame(frames.CONTINUATION, 0, 1) * 100,
             frames.ENHANCE_YOUR_CALM,
@@ -163,6 +166,14 @@ def test_a_call_that_cannot_be_is_told_why(
         assert words in said["grpc-message"]
         one.send(opened(3), data(3, BODY, last=True))
         assert "200" == one.headers(3)[":status"]
+
+
+def test_who_compresses_is_told_what_is_taken(server: RunningServer) -> None:
+    """grpc-accept-encoding, as gRPC's compression.md asks of whoever refuses an encoding."""
+    with peer(server.target) as one:
+        one.send(opened(1, request_block(grpc_encoding="gzip")), data(1, b"\1" + BODY[1:], last=True))
+        said = one.headers(1)
+        assert ("12", "identity") == (said["grpc-status"], said["grpc-accept-encoding"])
 
 
 def test_the_longest_timeout_is_a_timeout(server: RunningServer) -> None:

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from http2.request import MALFORMED, read
+from http2.request import BYTES_MAX, LONG, MALFORMED, read
 
 Pairs = list[tuple[bytes, bytes]]
 
@@ -87,6 +87,16 @@ def test_pseudo_headers_come_first() -> None:
     """One after another header spoils the list; so does an empty path."""
     assert MALFORMED == read([*PSEUDO[:2], GRPC[0], *PSEUDO[2:]])
     assert MALFORMED == read([*PSEUDO[:2], (b":path", b""), PSEUDO[3]])
+
+
+def test_a_long_list_is_told_from_a_malformed_one() -> None:
+    """It is the caller's metadata that is too much; how much is counted as RFC 9113 does."""
+    size = sum(len(name) + len(value) + 32 for name, value in PSEUDO)
+    value = b"v" * (BYTES_MAX - size - 32 - 1)
+    assert dict([*PSEUDO, (b"x", value)]) == read([*PSEUDO, (b"x", value)])
+    assert read([*PSEUDO, (b"x", value + b"v")]) is LONG
+    assert read([*PSEUDO, *[(b"x", b"twice")] * 500]) is LONG
+    assert read([*PSEUDO, (b"X", b"")]) is MALFORMED
 
 
 @given(st.lists(st.tuples(st.binary(max_size=12), st.binary(max_size=12)), max_size=6))

@@ -346,7 +346,7 @@ def test_leaving_loses_no_call() -> None:
 
 
 def test_the_connection_window_is_given_back_once() -> None:
-    """What has come is allowed again, no less than half a window late and no more: even if nobody wants it."""
+    """What has come is allowed again, at most half a window late and never twice, wanted or not."""
     server, came, window = begun(), 0, 64 << 20
     server.receive(opened(1, last=True) + frames.reset(1, frames.CANCEL))
     for _ in range(150):

@@ -108,7 +108,7 @@ BREAKS_THE_CONNECTION = {
     "a block that goes on elsewhere": (part(IDLE) + more(9), frames.PROTOCOL_ERROR),
     "a block of too many frames": (part(IDLE) + more(IDLE) * CONTINUATIONS_MAX, frames.ENHANCE_YOUR_CALM),
     "a block of too many bytes": (
-        part(IDLE, bytes(20_000)) + more(IDLE, bytes(20_000)),
+        part(IDLE, bytes(30_000)) + more(IDLE, bytes(30_000)) * 2,
         frames.ENHANCE_YOUR_CALM,
     ),
     "a block that means nothing": (
@@ -116,7 +116,7 @@ BREAKS_THE_CONNECTION = {
         frames.COMPRESSION_ERROR,
     ),
     "a block that means too much": (
-        frames.frame(frames.HEADERS, END, IDLE, literal(b"x", bytes(10_000)) * 2),
+        frames.frame(frames.HEADERS, END, IDLE, b"\x40\x01n\x7f\x89\x17" + bytes(3080) + b"\xbe" * 30),
         frames.ENHANCE_YOUR_CALM,
     ),
     "a broken block where nobody listens": (
@@ -168,6 +168,11 @@ BREAKS_A_STREAM = {
         IDLE,
         frames.frame(frames.HEADERS, END, IDLE, encode([(":method", "POST"), (":path", "/p")])),
         frames.PROTOCOL_ERROR,
+    ),
+    "headers that are too long": (
+        IDLE,
+        frames.frame(frames.HEADERS, END, IDLE, BLOCK + literal(b"x", bytes(17_000))),
+        frames.ENHANCE_YOUR_CALM,
     ),
     "no headers at all": (IDLE, frames.frame(frames.HEADERS, END, IDLE), frames.PROTOCOL_ERROR),
     "a header in capitals": (
