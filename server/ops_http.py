@@ -9,6 +9,9 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from prometheus_client import CollectorRegistry
 from prometheus_client.exposition import choose_encoder
 
+CLOSING_POLL_S = 0.05
+"""How often the thread looks whether it should end; the library's half second was most of a server's stop."""
+
 Readiness = Callable[[], tuple[bool, str]]
 """Whether the server is ready, and a sentence for a person."""
 
@@ -44,7 +47,9 @@ class OpsServer:
 
         self._server = ThreadingHTTPServer((host, port), Handler)
         self._server.daemon_threads = True
-        self._thread = threading.Thread(target=self._server.serve_forever, name="ops-http", daemon=True)
+        self._thread = threading.Thread(
+            target=self._server.serve_forever, args=(CLOSING_POLL_S,), name="ops-http", daemon=True
+        )
 
     @property
     def port(self) -> int:
