@@ -37,8 +37,9 @@ class AsyncClient:
         options: Sequence[tuple[str, Any]] = (),
         retry: RetryPolicy = ONCE_MORE,
         stream: bool = False,
+        streams_per_backend: int = 8,
     ) -> None:
-        """Connect when first used; arguments and errors as those of `Client`."""
+        """Connect when first used; arguments and errors as those of `Client`. Streams cost no threads."""
 
         def connect(target: str, more: Sequence[tuple[str, Any]] = ()) -> grpc.aio.Channel:
             every = (*OPTIONS, *more, *options)
@@ -47,7 +48,11 @@ class AsyncClient:
             return grpc.aio.secure_channel(target, credentials, every)
 
         self._streams = (
-            AsyncStreams(target, lambda address: connect(address.target, stream_options(address)))
+            AsyncStreams(
+                target,
+                streams_per_backend,
+                lambda address: connect(address.target, stream_options(address)),
+            )
             if stream
             else None
         )

@@ -37,6 +37,7 @@ class Client:
         options: Sequence[tuple[str, Any]] = (),
         retry: RetryPolicy = ONCE_MORE,
         stream: bool = False,
+        streams_per_backend: int = 4,
     ) -> None:
         """Connect when first used.
 
@@ -44,12 +45,15 @@ class Client:
             target: host:port, or any other gRPC target.
             credentials: None = plain text.
             options: gRPC channel options, added to (and winning over) `channel.OPTIONS`.
-            stream: send over `RankStream`, one stream per backend, instead of a call per request; the answers
-                are the same. The target must be one that names its backends: host:port, a comma list of
+            stream: send over `RankStream` to each backend, instead of a call per request; the answers are
+                the same. The target must be one that names its backends: host:port, a comma list of
                 these, dns:, ipv4:, ipv6:, unix:. Such a client must be closed, for its threads keep it alive.
 
+            streams_per_backend: with stream, how many share a backend's connection. gRPC for Python sends one
+                message at a time on each, so that several cost less than one when much is in flight.
+
         Raises:
-            ValueError: stream is set and the target does not name its backends.
+            ValueError: stream is set, and the target does not name its backends or there are no streams.
         """
 
         def connect(target: str, more: Sequence[tuple[str, Any]] = ()) -> grpc.Channel:
@@ -59,7 +63,11 @@ class Client:
             return grpc.secure_channel(target, credentials, every)
 
         self._streams = (
-            Streams(target, lambda address: connect(address.target, stream_options(address)))
+            Streams(
+                target,
+                streams_per_backend,
+                lambda address: connect(address.target, stream_options(address)),
+            )
             if stream
             else None
         )

@@ -27,6 +27,7 @@ class Heard:
         timeouts_us: the time that each of them left.
         cancelled: ids.
         half_closed: the client has said its last word.
+        peer: the connection's other end.
     """
 
     def __init__(self, number: int, messages: Iterator[pb.StreamRequest], context: Any) -> None:
@@ -35,6 +36,7 @@ class Heard:
         self.timeouts_us: list[int] = []
         self.cancelled: list[int] = []
         self.half_closed = False
+        self.peer: str = context.peer()
         self._messages = messages
         self._context = context
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import functools
 import gc
 import socket
 import threading
@@ -14,7 +15,7 @@ import grpc
 import pytest
 
 from podium.client import AsyncClient, Client, Ranked, RetryPolicy
-from podium.client.stream.fleet import REOPEN_S_MIN
+from podium.client.stream.backend import REOPEN_S_MIN
 from podium.v1 import ranking_pb2 as pb
 from tests.e2e.scripted_stream import DRAINING, GREETING, Heard, Scripted, ranked, refused, scripted
 from tests.e2e.streaming import Asker, Via, awaited, blocking, ended, names, refusal
@@ -25,9 +26,8 @@ ONCE = RetryPolicy(attempts_max=1)
 
 @pytest.fixture(params=[blocking, awaited], ids=["blocking", "asyncio"])
 def via(request: pytest.FixtureRequest) -> Via:
-    """Every test that takes it runs with either client."""
-    function: Via = request.param
-    return function
+    """Every test that takes it runs with either client, on one stream unless it says otherwise."""
+    return functools.partial(request.param, streams_per_backend=1)
 
 
 def wait_until(condition: Callable[[], bool]) -> None:
@@ -299,7 +299,7 @@ def test_a_cancelled_task_cancels_its_request() -> None:
         yield from heard.serve()
 
     async def scene(target: str) -> Ranked:
-        async with AsyncClient(target, stream=True) as client:
+        async with AsyncClient(target, stream=True, streams_per_backend=1) as client:
             task = asyncio.create_task(client.rank("m", ids=["a"], request_id="a", deadline_s=10))
             while not server.asked:
                 await asyncio.sleep(0.002)
@@ -355,7 +355,7 @@ def test_a_loop_that_ends_takes_an_open_client_with_it(caplog: pytest.LogCapture
     """Whoever forgets to close, or is interrupted, gets no complaint of tasks that outlived the loop."""
 
     async def forget(target: str) -> None:
-        client = AsyncClient(target, stream=True)
+        client = AsyncClient(target, stream=True, streams_per_backend=1)
         await client.rank("m", ids=["a"], deadline_s=10)
         await asyncio.sleep(2 * REOPEN_S_MIN)  # so that a stream that ended would be replaced at once
 
@@ -440,10 +440,49 @@ def test_a_target_that_names_no_backends_is_refused(client: type) -> None:
 
 
 def test_threads_share_a_stream() -> None:
-    """Many threads on one blocking client: one stream, every answer to its own thread."""
-    with scripted(serve) as server, blocking(server.target, retry=ONCE) as client:
+    """Many threads on one blocking client and one stream: every answer to its own thread."""
+    with scripted(serve) as server, blocking(server.target, retry=ONCE, streams_per_backend=1) as client:
         wanted = [f"r{number}" for number in range(2000)]
         assert wanted == names(client.ask(*wanted))
 
     assert 1 == len(server.streams)
     assert sorted(wanted) == sorted(server.asked)
+
+
+def test_several_streams_share_a_connection(via: Via) -> None:
+    """As many as wanted, opened when the first was greeted; requests at once spread over them."""
+
+    def all_are_asked() -> bool:
+        assert list("abcdef") == names(client.ask(*"abcdef"))
+        return [True] * 3 == [stream.asked != [] for stream in server.streams]
+
+    with scripted(serve) as server, via(server.target, streams_per_backend=3) as client:
+        wait_until(all_are_asked)
+
+    assert 1 == len({stream.peer for stream in server.streams})
+
+
+def test_streams_leave_a_connection_together(via: Via) -> None:
+    """One that is drained takes the other with it; both are opened again, on another connection."""
+
+    def drain_once(heard: Heard) -> Iterator[pb.StreamResponse]:
+        yield GREETING
+        if heard.number == 1:
+            yield DRAINING
+        yield from heard.serve()
+
+    with scripted(drain_once) as server, via(server.target, streams_per_backend=2) as client:
+        client.ask("a")
+        wait_until(lambda: [True, True] == [stream.half_closed for stream in server.streams[:2]])
+        assert ["b", "c"] == names(client.ask("b", "c"))
+        wait_until(lambda: 4 == len(server.streams))
+
+    old, new = ({stream.peer for stream in part} for part in (server.streams[:2], server.streams[2:]))
+    assert (1, 1) == (len(old), len(new))
+    assert old != new
+
+
+def test_there_must_be_a_stream() -> None:
+    """Zero streams would answer nobody."""
+    with pytest.raises(ValueError, match="streams_per_backend must be >= 1, got 0"):
+        Client("127.0.0.1:1", stream=True, streams_per_backend=0)

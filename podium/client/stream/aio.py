@@ -7,7 +7,8 @@ import math
 import random
 import socket
 import time
-from collections.abc import Callable, Coroutine
+from collections.abc import AsyncIterator, Callable, Coroutine
+from contextlib import asynccontextmanager
 from typing import Any
 
 import grpc
@@ -16,7 +17,7 @@ from podium.client.attempts import Attempts
 from podium.client.channel import RANK_STREAM
 from podium.client.refused import RankRefused
 from podium.client.stream import envelope
-from podium.client.stream.conversation import Conversation
+from podium.client.stream.conversation import Connection, Conversation
 from podium.client.stream.effects import Abort, Effect, Open, Resolve, Settle, Wake
 from podium.client.stream.fleet import CLOSE_S_MAX, Fleet
 from podium.client.stream.target import Address, Name, parse, unique
@@ -45,20 +46,25 @@ class _Link:
         self.wake = asyncio.Event()
 
 
+class _Shared:
+    """A channel, closed by the last of its users."""
+
+    def __init__(self, channel: grpc.aio.Channel) -> None:
+        self.channel = channel
+        self.users = 0
+
+
 class AsyncStreams:
     """The streams of one target, on one event loop."""
 
-    def __init__(self, target: str, connect: Callable[[Address], grpc.aio.Channel]) -> None:
-        """Connect when first used.
-
-        Raises:
-            ValueError: the target does not name its backends.
-        """
+    def __init__(self, target: str, streams: int, connect: Callable[[Address], grpc.aio.Channel]) -> None:
+        """Connect when first used; arguments and errors as those of `blocking.Streams`."""
         self._connect = connect
         self._whom = parse(target)
         looks_up = any(isinstance(each, Name) for each in self._whom)
-        self._fleet: Fleet[_Call] = Fleet(target, looks_up=looks_up, draw=random.random)
+        self._fleet: Fleet[_Call] = Fleet(target, streams=streams, looks_up=looks_up, draw=random.random)
         self._links: dict[Conversation[_Call], _Link] = {}
+        self._channels: dict[Connection, _Shared] = {}
         self._tasks: set[asyncio.Task[None]] = set()
         self._timer: asyncio.TimerHandle | None = None
         self._wakes_s = math.inf
@@ -156,24 +162,38 @@ class AsyncStreams:
         """
         link = self._links[stream]
         end: RankRefused | None = None
-        channel = self._connect(stream.address)
         try:
-            call = channel.stream_stream(RANK_STREAM)()
-            writer = self._start(self._say(stream, link, call))
-            try:
-                while (data := await call.read()) is not grpc.aio.EOF:
-                    self._do(self._fleet.heard(stream, envelope.read(data), time.monotonic()))
-            except grpc.RpcError as error:
-                end = RankRefused.of(error)
-            except ValueError as error:
-                end = RankRefused(grpc.StatusCode.INTERNAL, str(error), RefusalDetails())
-            finally:
-                writer.cancel()
-                call.cancel()
-            self._do(self._fleet.ended(stream, end, time.monotonic()))
+            async with self._channel(stream.connection) as channel:
+                call = channel.stream_stream(RANK_STREAM)()
+                writer = self._start(self._say(stream, link, call))
+                try:
+                    while (data := await call.read()) is not grpc.aio.EOF:
+                        self._do(self._fleet.heard(stream, envelope.read(data), time.monotonic()))
+                except grpc.RpcError as error:
+                    end = RankRefused.of(error)
+                except ValueError as error:
+                    end = RankRefused(grpc.StatusCode.INTERNAL, str(error), RefusalDetails())
+                finally:
+                    writer.cancel()
+                    call.cancel()
+                self._do(self._fleet.ended(stream, end, time.monotonic()))
         finally:
             del self._links[stream]
-            await channel.close()
+
+    @asynccontextmanager
+    async def _channel(self, connection: Connection) -> AsyncIterator[grpc.aio.Channel]:
+        """The connection's channel, which its streams share."""
+        if connection not in self._channels:
+            self._channels[connection] = _Shared(self._connect(connection.address))
+        shared = self._channels[connection]
+        shared.users += 1
+        try:
+            yield shared.channel
+        finally:
+            shared.users -= 1
+            if shared.users == 0:
+                del self._channels[connection]
+                await shared.channel.close()
 
     async def _say(self, stream: Conversation[_Call], link: _Link, call: Any) -> None:
         """What goes out, as fast as flow control lets it."""

@@ -8,6 +8,7 @@ import socket
 import threading
 import time
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from functools import partial
 from queue import SimpleQueue
 from typing import Any
@@ -18,7 +19,7 @@ from podium.client.attempts import Attempts
 from podium.client.channel import RANK_STREAM
 from podium.client.refused import RankRefused
 from podium.client.stream import envelope
-from podium.client.stream.conversation import Conversation
+from podium.client.stream.conversation import Connection, Conversation
 from podium.client.stream.effects import Abort, Effect, Open, Resolve, Settle, Wake
 from podium.client.stream.fleet import CLOSE_S_MAX, Fleet
 from podium.client.stream.target import Address, Name, parse, unique
@@ -66,23 +67,35 @@ class _Link:
             self._call.cancel()
 
 
+class _Shared:
+    """A channel, closed by the last of its users."""
+
+    def __init__(self, channel: grpc.Channel) -> None:
+        self.channel = channel
+        self.users = 0
+
+
 class Streams:
     """The streams of one target. Safe to share between threads."""
 
-    def __init__(self, target: str, connect: Callable[[Address], grpc.Channel]) -> None:
+    def __init__(self, target: str, streams: int, connect: Callable[[Address], grpc.Channel]) -> None:
         """Connect when first used.
 
+        Args:
+            streams: how many per backend, on one connection.
+
         Raises:
-            ValueError: the target does not name its backends.
+            ValueError: the target does not name its backends, or streams is not at least 1.
         """
         self._connect = connect
         self._whom = parse(target)
-        self._names = any(isinstance(each, Name) for each in self._whom)
+        looks_up = any(isinstance(each, Name) for each in self._whom)
         self._lock = threading.Lock()
         self._changed = threading.Condition(self._lock)
         """Notified when `tick` is due earlier, when a link is gone, and at the end."""
-        self._fleet: Fleet[_Call] = Fleet(target, looks_up=self._names, draw=random.random)
+        self._fleet: Fleet[_Call] = Fleet(target, streams=streams, looks_up=looks_up, draw=random.random)
         self._links: dict[Conversation[_Call], _Link] = {}
+        self._channels: dict[Connection, _Shared] = {}
         self._sleeps_till_s = math.inf
         self._threads: set[threading.Thread] = set()
         self._kept_up = False
@@ -190,7 +203,7 @@ class Streams:
         """Connect, and tell what the server says until the stream is over."""
         link = self._links[stream]
         end: RankRefused | None = None
-        with self._connect(stream.address) as channel:
+        with self._channel(stream.connection) as channel:
             call = channel.stream_stream(RANK_STREAM)(self._say(stream, link))
             link.begin(call)
             try:
@@ -199,10 +212,29 @@ class Streams:
             except grpc.RpcError as error:
                 end = RankRefused.of(error)
             except ValueError as error:
+                call.cancel()
                 end = RankRefused(grpc.StatusCode.INTERNAL, str(error), RefusalDetails())
             self._tell(partial(self._fleet.ended, stream, end))
         with self._lock:
             del self._links[stream]
+
+    @contextmanager
+    def _channel(self, connection: Connection) -> Iterator[grpc.Channel]:
+        """The connection's channel, which its streams share."""
+        with self._lock:
+            if connection not in self._channels:
+                self._channels[connection] = _Shared(self._connect(connection.address))
+            shared = self._channels[connection]
+            shared.users += 1
+        try:
+            yield shared.channel
+        finally:
+            with self._lock:
+                shared.users -= 1
+                if last := shared.users == 0:
+                    del self._channels[connection]
+            if last:
+                shared.channel.close()
 
     def _say(self, stream: Conversation[_Call], link: _Link) -> Iterator[bytes]:
         """What goes out; gRPC draws it in a thread of its own, as fast as flow control lets it."""

@@ -9,6 +9,7 @@ from __future__ import annotations
 import enum
 from collections import OrderedDict, deque
 from collections.abc import Hashable
+from dataclasses import dataclass
 from typing import Final, Generic, TypeVar
 
 from podium.client.stream.envelope import Notice
@@ -18,6 +19,13 @@ T = TypeVar("T", bound=Hashable)
 
 IN_FLIGHT_MAX: Final = 1024
 """What a server that greets without a limit is taken to mean: the contract's default."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Connection:
+    """What streams to one backend may share."""
+
+    address: Address
 
 
 class Phase(enum.Enum):
@@ -38,9 +46,10 @@ class Conversation(Generic[T]):
     would pile up without a bound.
     """
 
-    def __init__(self, address: Address, now_s: float) -> None:
+    def __init__(self, connection: Connection, now_s: float) -> None:
         """A stream about to be opened."""
-        self.address = address
+        self.connection = connection
+        self.address = connection.address
         self.opened_s = now_s
         self.phase = Phase.OPENING
         self.useful = False

@@ -8,16 +8,17 @@ from __future__ import annotations
 
 import math
 from collections import OrderedDict
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator
 from typing import Final, Generic
 
 import grpc
 
 from podium.client.refused import RankRefused
+from podium.client.stream.backend import Backend
 from podium.client.stream.conversation import Conversation, Phase, T
 from podium.client.stream.effects import Abort, Effect, Open, Resolve, Settle, Wake
 from podium.client.stream.envelope import Answer, Notice
+from podium.client.stream.roster import Roster
 from podium.client.stream.target import Address
 from podium.v1 import ranking_pb2 as pb
 from podium.v1.refusal import RefusalDetails
@@ -26,60 +27,39 @@ OPEN_S_MAX: Final = 5.0
 """A backend that has not greeted by then is taken to be gone."""
 DEAF_S: Final = 5.0
 """A server owes every Cancel an answer; one that owes it for so long hears nothing any more."""
-REOPEN_S_MIN: Final = 0.1
-"""Between the openings of two streams to one backend; doubles with each that was of no use."""
-REOPEN_S_MAX: Final = 5.0
-REOPEN_JITTER: Final = 0.2
-"""A wait w is drawn evenly from [w · (1 - jitter), w · (1 + jitter)]: clients of one server spread."""
 CLOSE_S_MAX: Final = 1.0
 """How long a client that is closed waits for answers under way, and again for what it has started."""
-RESOLVE_S_MIN: Final = 1.0
-"""Between two look-ups, however much fails."""
-RESOLVE_S_MAX: Final = 30.0
-"""Between two look-ups, when nothing fails: a replica that is added gets its stream."""
-
-
-@dataclass(slots=True, eq=False)
-class _Backend(Generic[T]):
-    """One address. `current` is its stream that takes requests, or will when the server has greeted."""
-
-    address: Address
-    retry_s: float
-    current: Conversation[T] | None = None
-    useless: int = 0
-    """Streams in a row that never answered anything."""
 
 
 class Fleet(Generic[T]):
-    """One stream per backend, in round robin.
+    """The streams of one target; a request is put on one of them, or waits until one takes it."""
 
-    Not least-in-flight: a backend that refuses everything at once looks idle, and would draw everybody.
-    """
-
-    def __init__(self, target: str, *, looks_up: bool, draw: Callable[[], float]) -> None:
+    def __init__(self, target: str, *, streams: int, looks_up: bool, draw: Callable[[], float]) -> None:
         """Idle until the first request.
 
         Args:
             target: for messages.
-            looks_up: whether the target has names that may resolve differently later.
+            streams: how many per backend, on one connection.
+            looks_up: whether the target has names that may mean others later.
             draw: the dice, evenly from [0, 1).
+
+        Raises:
+            ValueError: streams is not at least 1.
         """
+        if streams < 1:
+            raise ValueError(f"streams_per_backend must be >= 1, got {streams}")
         self._target = target
-        self._looks_up = looks_up
+        self._streams = streams
         self._draw = draw
-        self._backends: list[_Backend[T]] = []
-        self._turn = 0
+        self._roster: Roster[T] = Roster(looks_up=looks_up)
         self._alive: set[Conversation[T]] = set()
         self._line: OrderedDict[T, str] = OrderedDict()
         """Who waits for a stream, and the backend that it comes from, "" if from none."""
         self._place: dict[T, Conversation[T]] = {}
-        self._why = RankRefused(grpc.StatusCode.UNAVAILABLE, "nothing was tried yet", RefusalDetails())
-        self._resolving = False
-        self._resolved_s = -math.inf
-        self._resolve_s = math.inf
+        self._why = _unavailable("nothing was tried yet")
         self._started = False
-        self.closing = False
         self._todo: list[Effect[T]] = []
+        self.closing = False
         self.wakes_s = math.inf
         """When `tick` is due."""
 
@@ -102,10 +82,9 @@ class Fleet(Generic[T]):
         self._line[token] = avoid
         if not self._started:
             self._started = True
-            self._resolve_s = now_s
+            self._roster.look(now_s)
             self._keep_up(now_s)
-        self._serve()
-        return self._take()
+        return self._served()
 
     def withdraw(self, token: T, now_s: float) -> list[Effect[T]]:
         """A caller has left; nothing happens if its request has ended."""
@@ -115,8 +94,7 @@ class Fleet(Generic[T]):
             if stream.withdraw(token, now_s):
                 self.wakes_s = min(self.wakes_s, now_s + DEAF_S)
             self._todo.append(Wake(stream))
-            self._serve()
-        return self._take()
+        return self._served()
 
     def unsent(self, stream: Conversation[T], number: int, refused: RankRefused) -> list[Effect[T]]:
         """A request that `stream.next` gave could not be sent."""
@@ -124,8 +102,7 @@ class Fleet(Generic[T]):
         if token is not None:
             self._settle(token, refused)
         self._todo.append(Wake(stream))
-        self._serve()
-        return self._take()
+        return self._served()
 
     def heard(self, stream: Conversation[T], said: Notice | Answer, now_s: float) -> list[Effect[T]]:
         """The server has said something."""
@@ -134,48 +111,30 @@ class Fleet(Generic[T]):
         if isinstance(said, Answer):
             self._answered(stream, said)
         else:
-            before = stream.phase
-            stream.notice(said)
-            if before is Phase.OPEN and stream.phase is Phase.FINISHING:
-                self._leave(stream, now_s)
-            elif before is Phase.FINISHING and said.draining:  # closing, and now the server does not listen
-                self._put_back(stream.take_unsaid())
-                self._todo.append(Wake(stream))
-        self._serve()
-        return self._take()
+            self._noticed(stream, said, now_s)
+        return self._served()
 
     def ended(self, stream: Conversation[T], end: RankRefused | None, now_s: float) -> list[Effect[T]]:
         """A stream is over: in good order, or with a status."""
         if stream.phase is not Phase.OVER:
             self._end(stream, end, now_s)
             self._keep_up(now_s)
-            self._serve()
-        return self._take()
+        return self._served()
 
     def resolved(self, addresses: Iterable[Address], now_s: float) -> list[Effect[T]]:
-        """The target names these backends now, at least one. Those no longer named finish what they have."""
-        known = {backend.address: backend for backend in self._backends}
-        self._backends = [known.get(each) or _Backend(each, now_s) for each in addresses]
-        for backend in known.values():
-            if backend.current is not None and backend not in self._backends:
-                self._retire(backend.current)
-        self._resolving = False
-        self._resolved_s = now_s
-        self._resolve_s = now_s + RESOLVE_S_MAX if self._looks_up else math.inf
+        """The target means these backends now, at least one. Others finish what they have."""
+        for stream in self._roster.found(addresses, now_s):
+            self._finish(stream)
         self._keep_up(now_s)
-        self._serve()
-        return self._take()
+        return self._served()
 
     def unresolved(self, why: str, now_s: float) -> list[Effect[T]]:
-        """The look-up failed. Known backends stay: the names' server may be down, they need not be."""
-        self._resolving = False
-        self._resolved_s = now_s
-        self._resolve_s = now_s + RESOLVE_S_MIN
-        if not self._backends:
-            self._why = RankRefused(grpc.StatusCode.UNAVAILABLE, why, RefusalDetails())
+        """The look-up failed."""
+        self._roster.missed(now_s)
+        if not self._roster.backends:
+            self._why = _unavailable(why)
         self._keep_up(now_s)
-        self._serve()
-        return self._take()
+        return self._served()
 
     def tick(self, now_s: float) -> list[Effect[T]]:
         """Time has passed."""
@@ -186,8 +145,7 @@ class Fleet(Generic[T]):
             elif unheard_s is not None and now_s >= unheard_s + DEAF_S:
                 self._give_up(stream, f"no answer to a Cancel within {DEAF_S:g} s", now_s)
         self._keep_up(now_s)
-        self._serve()
-        return self._take()
+        return self._served()
 
     def close(self) -> list[Effect[T]]:
         """Take no more requests: what is on a stream may be answered, what waits for one is cancelled."""
@@ -197,15 +155,15 @@ class Fleet(Generic[T]):
             self._todo.append(Settle(token, _closed()))
         self._line.clear()
         for stream in list(self._alive):
-            self._retire(stream)
-        return self._take()
+            self._finish(stream)
+        return self._served()
 
     def abort(self, now_s: float) -> list[Effect[T]]:
         """End what `close` left over."""
         assert self.closing
         for stream in list(self._alive):
             self._give_up(stream, "the client was closed", now_s)
-        return self._take()
+        return self._served()
 
     def _answered(self, stream: Conversation[T], answer: Answer) -> None:
         token = stream.answered(answer.id)
@@ -216,58 +174,69 @@ class Fleet(Generic[T]):
         if stream.half_closes:
             self._todo.append(Wake(stream))
 
-    def _settle(self, token: T, outcome: pb.RankResponse | RankRefused) -> None:
-        del self._place[token]
-        self._todo.append(Settle(token, outcome))
-
-    def _leave(self, stream: Conversation[T], now_s: float) -> None:
-        """The server drains: another stream takes over, to the same backend if it is still there."""
-        self._detach(stream, stream.opened_s, now_s)
-        self._put_back(stream.take_unsaid())
-        self._todo.append(Wake(stream))
+    def _noticed(self, stream: Conversation[T], notice: Notice, now_s: float) -> None:
+        before = stream.phase
+        stream.notice(notice)
+        if before is Phase.FINISHING and notice.draining:  # we close, and now the server does not listen
+            self._put_back(stream.take_unsaid())
+            self._todo.append(Wake(stream))
+        backend = self._roster.of(stream)
+        if backend is None:
+            return
+        alone = len(backend.streams) == 1
+        if stream.phase is Phase.FINISHING or (stream.phase is Phase.LAST_RESORT and not alone):
+            self._leave(backend, stream.opened_s, now_s)
+        elif before is Phase.OPENING and stream.phase is Phase.OPEN and alone:
+            for other in backend.widen(self._streams, now_s):
+                self._open(other)
         self._keep_up(now_s)
 
-    def _retire(self, stream: Conversation[T]) -> None:
-        """We have no more for this backend."""
+    def _open(self, stream: Conversation[T]) -> None:
+        self._alive.add(stream)
+        self._todo.append(Open(stream))
+
+    def _leave(self, backend: Backend[T], since_s: float, now_s: float, *, unreachable: bool = False) -> None:
+        """Its streams take no more: they finish what they have said, and another connection takes over."""
+        for stream in backend.leave(since_s, self._draw(), unreachable=unreachable):
+            self._finish(stream)
+        self._roster.look(now_s)
+
+    def _finish(self, stream: Conversation[T]) -> None:
+        """Take no more requests for it; what is unsaid waits in line again, unless we close."""
         if stream.phase is Phase.OPENING:
             stream.end()
             self._alive.discard(stream)
             self._todo.append(Abort(stream))
-            return
-        stream.finish()
-        if not self.closing:
-            self._put_back(stream.take_unsaid())
-        self._todo.append(Wake(stream))
+        elif stream.phase is not Phase.OVER:
+            stream.finish()
+            if not self.closing:
+                self._put_back(stream.take_unsaid())
+            self._todo.append(Wake(stream))
 
     def _give_up(self, stream: Conversation[T], why: str, now_s: float) -> None:
         self._todo.append(Abort(stream))
-        self._end(stream, RankRefused(grpc.StatusCode.UNAVAILABLE, why, RefusalDetails()), now_s)
+        self._end(stream, _unavailable(why), now_s)
 
     def _end(self, stream: Conversation[T], end: RankRefused | None, now_s: float) -> None:
-        if stream.phase is not Phase.FINISHING:
-            self._why = end or RankRefused(
-                grpc.StatusCode.UNAVAILABLE, "the server ended the stream", RefusalDetails()
-            )
-        since_s = now_s if stream.phase is Phase.OPENING else stream.opened_s
+        backend = self._roster.of(stream)
+        if backend is not None and backend.can_do_without(stream):
+            backend.streams.remove(stream)
+            backend = None
+        opening = stream.phase is Phase.OPENING
         said, unsaid = stream.end()
         self._alive.discard(stream)
-        self._detach(stream, since_s, now_s)
+        if backend is not None:
+            if opening:
+                self._why = end or _unavailable("the server ended the stream without a greeting")
+            self._leave(backend, now_s if opening else stream.opened_s, now_s, unreachable=opening)
         for token in said:
             self._settle(token, _closed() if self.closing else _lost(stream.address, end))
         self._put_back(unsaid)
         self._todo.append(Wake(stream))
 
-    def _detach(self, stream: Conversation[T], since_s: float, now_s: float) -> None:
-        """The stream takes no more: its backend is to get another, no sooner than a while after `since_s`."""
-        for backend in self._backends:
-            if backend.current is stream:
-                backend.current = None
-                backend.useless = 0 if stream.useful else backend.useless + 1
-                wait_s = min(REOPEN_S_MIN * 2.0 ** min(backend.useless, 30), REOPEN_S_MAX)
-                spread = 1 + REOPEN_JITTER * (2 * self._draw() - 1)
-                backend.retry_s = since_s + wait_s * spread
-        if self._looks_up:  # it may have moved
-            self._resolve_s = min(self._resolve_s, max(now_s, self._resolved_s + RESOLVE_S_MIN))
+    def _settle(self, token: T, outcome: pb.RankResponse | RankRefused) -> None:
+        del self._place[token]
+        self._todo.append(Settle(token, outcome))
 
     def _put_back(self, unsaid: list[T]) -> None:
         """To the front of the line, in their order; there is no line once the client is closed."""
@@ -284,77 +253,43 @@ class Fleet(Generic[T]):
         """Open and look up what is due, and note when to look again."""
         if self.closing or not self._started:
             return
-        if now_s >= self._resolve_s and not self._resolving:
-            self._resolving = True
+        if self._roster.looks(now_s):
             self._todo.append(Resolve())
-        for backend in self._backends:
-            if backend.current is None and now_s >= backend.retry_s:
-                stream: Conversation[T] = Conversation(backend.address, now_s)
-                backend.current = stream
-                self._alive.add(stream)
-                self._todo.append(Open(stream))
-        self.wakes_s = min(self._due())
+        for backend in self._roster.backends:
+            if not backend.streams and now_s >= backend.retry_s:
+                self._open(backend.connect(now_s))
+        self.wakes_s = min((*self._roster.due(), *self._limits()))
 
-    def _due(self) -> Iterable[float]:
-        yield math.inf if self._resolving else self._resolve_s
-        for backend in self._backends:
-            if backend.current is None:
-                yield backend.retry_s
+    def _limits(self) -> Iterator[float]:
+        """When a server's silence is taken for its absence."""
         for stream in self._alive:
             if stream.phase is Phase.OPENING:
                 yield stream.opened_s + OPEN_S_MAX
             if stream.unheard_since_s is not None:
                 yield stream.unheard_since_s + DEAF_S
 
-    def _serve(self) -> None:
-        """Give streams to those in the line; with none there and none to come, refuse them."""
+    def _served(self) -> list[Effect[T]]:
+        """Give streams to those in line, or refuse them if there are none; then all that is to be done."""
         while self._line:
             token, avoid = next(iter(self._line.items()))
-            stream = self._pick(avoid)
+            stream = self._roster.pick(avoid)
             if stream is None:
                 break
             del self._line[token]
             stream.put(token)
             self._place[token] = stream
             self._todo.append(Wake(stream))
-        if self._line and self._hopeless:
+        if self._line and self._roster.hopeless:
+            sentence = f"No backend of {self._target} can be reached: {self._why.message}"
             for token in self._line:
-                self._todo.append(Settle(token, self._nobody()))
+                self._todo.append(Settle(token, RankRefused(self._why.code, sentence, RefusalDetails())))
             self._line.clear()
-
-    @property
-    def _hopeless(self) -> bool:
-        """No stream takes requests, and none is being opened."""
-        if not self._backends and self._resolved_s == -math.inf:
-            return False
-        return all(backend.current is None for backend in self._backends)
-
-    def _pick(self, avoid: str) -> Conversation[T] | None:
-        """The next in turn that has room; one to avoid, or a last resort, only if there is no other."""
-        count = len(self._backends)
-        best: tuple[tuple[bool, bool], int, Conversation[T]] | None = None
-        for step in range(count):
-            at = (self._turn + step) % count
-            stream = self._backends[at].current
-            if stream is None or stream.room <= 0:
-                continue
-            cost = (str(stream.address) == avoid if avoid else False, stream.phase is Phase.LAST_RESORT)
-            if best is None or cost < best[0]:
-                best = cost, at, stream
-            if not any(cost):
-                break
-        if best is None:
-            return None
-        self._turn = best[1] + 1
-        return best[2]
-
-    def _nobody(self) -> RankRefused:
-        sentence = f"No backend of {self._target} can be reached: {self._why.message}"
-        return RankRefused(self._why.code, sentence, RefusalDetails())
-
-    def _take(self) -> list[Effect[T]]:
         todo, self._todo = self._todo, []
         return todo
+
+
+def _unavailable(sentence: str) -> RankRefused:
+    return RankRefused(grpc.StatusCode.UNAVAILABLE, sentence, RefusalDetails())
 
 
 def _closed() -> RankRefused:
@@ -371,7 +306,6 @@ def _lost(address: Address, end: RankRefused | None) -> RankRefused:
         refused = end.copy()
     else:
         how = f"the stream broke ({end.message or end.code.name})" if end else "the server ended the stream"
-        sentence = f"{address}: {how} while the request was in flight; it may have been scored."
-        refused = RankRefused(grpc.StatusCode.UNAVAILABLE, sentence, RefusalDetails())
+        refused = _unavailable(f"{address}: {how} while the request was in flight; it may have been scored.")
     refused.backend = str(address)
     return refused

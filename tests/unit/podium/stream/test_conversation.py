@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from podium.client.stream.conversation import IN_FLIGHT_MAX, Conversation, Phase
+from podium.client.stream.conversation import IN_FLIGHT_MAX, Connection, Conversation, Phase
 from podium.client.stream.envelope import Notice
 from podium.client.stream.target import Address
 
@@ -13,7 +13,7 @@ DRAINING = Notice(0, draining=True)
 
 def greeted(notice: Notice = GREETING) -> Conversation[str]:
     """A stream whose server has spoken."""
-    stream: Conversation[str] = Conversation(HERE, 0.0)
+    stream: Conversation[str] = Conversation(Connection(HERE), 0.0)
     stream.notice(notice)
     return stream
 
@@ -29,7 +29,7 @@ def asked(*tokens: str) -> Conversation[str]:
 
 def test_nothing_is_taken_before_the_greeting() -> None:
     """A stream that never opens has nothing to lose."""
-    stream: Conversation[str] = Conversation(HERE, 0.0)
+    stream: Conversation[str] = Conversation(Connection(HERE), 0.0)
 
     assert (Phase.OPENING, 0) == (stream.phase, stream.room)
 

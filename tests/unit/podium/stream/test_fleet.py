@@ -8,18 +8,12 @@ import grpc
 import pytest
 
 from podium.client import RankRefused
+from podium.client.stream.backend import REOPEN_S_MAX, REOPEN_S_MIN
 from podium.client.stream.conversation import Conversation, Phase
 from podium.client.stream.effects import Abort, Effect, Open, Resolve, Settle, Wake
 from podium.client.stream.envelope import Answer, Notice
-from podium.client.stream.fleet import (
-    DEAF_S,
-    OPEN_S_MAX,
-    REOPEN_S_MAX,
-    REOPEN_S_MIN,
-    RESOLVE_S_MAX,
-    RESOLVE_S_MIN,
-    Fleet,
-)
+from podium.client.stream.fleet import DEAF_S, OPEN_S_MAX, Fleet
+from podium.client.stream.roster import RESOLVE_S_MAX, RESOLVE_S_MIN
 from podium.client.stream.target import Address
 from podium.v1 import ranking_pb2 as pb
 from podium.v1.refusal import RefusalDetails
@@ -40,10 +34,10 @@ def unready() -> RankRefused:
 class Scene:
     """A fleet, what it wanted done, and when."""
 
-    def __init__(self, *addresses: Address, looks_up: bool = True) -> None:
+    def __init__(self, *addresses: Address, looks_up: bool = True, streams: int = 1) -> None:
         """With addresses: each greeted, once the first request, "warm", has started the fleet."""
         self.now_s = 100.0
-        self.fleet: Fleet[str] = Fleet("ranker:80", looks_up=looks_up, draw=lambda: 0.5)
+        self.fleet: Fleet[str] = Fleet("ranker:80", streams=streams, looks_up=looks_up, draw=lambda: 0.5)
         self.opened: list[Conversation[str]] = []
         self.ended: dict[str, pb.RankResponse | RankRefused] = {}
         self.woken: list[Conversation[str]] = []
@@ -53,7 +47,7 @@ class Scene:
             self.submit("warm")
             self.resolved(*addresses)
             self.fleet.withdraw("warm", self.now_s)
-            for stream in self.opened:
+            for stream in list(self.opened):
                 self.heard(stream, GREETING)
 
     def do(self, effects: list[Effect[str]]) -> None:
@@ -367,6 +361,22 @@ def test_with_nobody_there_requests_are_refused_at_once() -> None:
         assert grpc.StatusCode.UNAVAILABLE == scene.refused(token).code
 
 
+@pytest.mark.parametrize("how", [DRAINING, BROKEN])
+def test_a_server_that_was_there_is_given_another_chance(how: Notice | RankRefused) -> None:
+    """Between a drain or a break and the next connection requests wait; they are refused when that fails."""
+    scene = Scene(ONE)
+    if isinstance(how, Notice):
+        scene.heard(scene.opened[0], how)
+    else:
+        scene.end(scene.opened[0], how)
+    scene.submit("a")
+    assert (1, {}) == (len(scene.opened), scene.ended)
+    scene.pass_time(2 * REOPEN_S_MIN)
+    scene.end(scene.opened[1], NOBODY_HOME)
+
+    assert "Connection refused" in scene.refused("a").message
+
+
 def test_a_server_without_the_method_is_named_as_one() -> None:
     """The code of the refusal is the server's own."""
     scene = Scene()
@@ -409,6 +419,25 @@ def test_waits_between_openings_double_and_end() -> None:
     assert waits == sorted(waits)
     assert pytest.approx([2 * REOPEN_S_MIN, 4 * REOPEN_S_MIN]) == waits[:2]
     assert pytest.approx(REOPEN_S_MAX) == waits[-1]
+
+
+def test_an_answer_forgives_earlier_failures() -> None:
+    """A backend that came back and answered is not made to wait for what was before."""
+    scene = Scene()
+    scene.submit("a")
+    scene.resolved(ONE)
+    for _ in range(5):
+        scene.end(scene.opened[-1], NOBODY_HOME)
+        scene.pass_time(REOPEN_S_MAX)
+    scene.submit("b")
+    scene.heard(scene.opened[-1], GREETING)
+    scene.send(scene.opened[-1])
+    scene.heard(scene.opened[-1], answer(1))
+    count = len(scene.opened)
+    scene.end(scene.opened[-1], BROKEN)
+    scene.pass_time(REOPEN_S_MIN)
+
+    assert count + 1 == len(scene.opened)
 
 
 def test_a_stream_that_was_of_use_is_replaced_at_once() -> None:
@@ -572,3 +601,100 @@ def test_a_close_does_not_wait_for_a_greeting() -> None:
 
     assert scene.opened == scene.aborted
     assert scene.fleet.over
+
+
+def test_other_streams_follow_the_first_on_its_connection() -> None:
+    """Nothing is gained by knocking several times: the others are opened when the server has greeted."""
+    scene = Scene(streams=3)
+    scene.submit("a")
+    scene.resolved(ONE)
+    assert 1 == len(scene.opened)
+    scene.heard(scene.opened[0], GREETING)
+
+    assert 3 == len(scene.opened)
+    assert 1 == len({stream.connection for stream in scene.opened})
+
+
+def test_requests_spread_over_a_backend_s_streams() -> None:
+    """The stream with the most room is next, so that none waits for another to be sent."""
+    scene = Scene(ONE, streams=3)
+    for stream in scene.opened[1:]:
+        scene.heard(stream, GREETING)
+    scene.submit("a", "b", "c")
+
+    assert [1, 1, 1] == [len(scene.send(stream)) for stream in scene.opened]
+
+
+def test_a_backend_s_turn_does_not_depend_on_how_many_streams_it_has() -> None:
+    """Turns are the backends'."""
+    scene = Scene(ONE, TWO, streams=2)
+    scene.heard(scene.opened[2], GREETING)
+    scene.submit("a", "b", "c", "d")
+    sent: dict[Address, int] = {ONE: 0, TWO: 0}
+    for stream in scene.opened:
+        sent[stream.address] += len(scene.send(stream))
+
+    assert {ONE: 2, TWO: 2} == sent
+
+
+def test_streams_of_a_connection_drain_together() -> None:
+    """One notice holds for all: they finish, and one new connection takes over."""
+    scene = Scene(ONE, streams=2)
+    first, second = scene.opened
+    scene.heard(second, GREETING)
+    scene.submit("a", "b")
+    assert [1, 1] == [len(scene.send(stream)) for stream in (first, second)]
+    scene.pass_time(1.0)
+    scene.heard(second, DRAINING)
+    scene.heard(first, DRAINING)
+
+    assert [Phase.FINISHING] * 2 == [first.phase, second.phase]
+    (new,) = scene.opened[2:]
+    assert new.connection is not first.connection
+    scene.heard(first, answer(1))
+    scene.heard(second, answer(1))
+    assert {"a", "b"} == scene.ended.keys()
+    assert first.half_closes
+    assert second.half_closes
+
+
+def test_when_one_stream_breaks_the_others_finish() -> None:
+    """What was in flight on the broken one is lost, on the others it is waited for."""
+    scene = Scene(ONE, streams=2)
+    first, second = scene.opened
+    scene.heard(second, GREETING)
+    scene.submit("a", "b")
+    lost, kept = scene.send(first), scene.send(second)
+    scene.end(first, BROKEN)
+    assert lost.keys() == scene.ended.keys()
+    scene.heard(second, answer(1))
+
+    assert lost.keys() | kept.keys() == scene.ended.keys()
+    assert second.half_closes
+    assert {first, second}.isdisjoint(scene.aborted)
+
+
+def test_a_follower_that_never_opens_is_done_without() -> None:
+    """A server that takes one stream per connection is not left for it."""
+    scene = Scene(ONE, streams=2)
+    first, second = scene.opened
+    scene.submit("a")
+    scene.pass_time(OPEN_S_MAX)
+
+    assert ([second], Phase.OPEN) == (scene.aborted, first.phase)
+    assert {"a": 1} == scene.send(first)
+    assert 2 == len(scene.opened)
+
+
+def test_a_last_resort_is_not_widened() -> None:
+    """Nobody opens more streams to a server that wants to go; one that drains meanwhile is left."""
+    scene = Scene(streams=2)
+    scene.submit("a")
+    scene.resolved(ONE, TWO)
+    one, two = scene.opened
+    scene.heard(one, Notice(2, draining=True))
+    assert 2 == len(scene.opened)
+    scene.heard(two, GREETING)
+    scene.heard(scene.opened[2], Notice(2, draining=True))
+
+    assert Phase.FINISHING is two.phase

@@ -37,7 +37,7 @@ class Promises(RuleBasedStateMachine):
     def __init__(self) -> None:
         super().__init__()
         self.now_s = 0.0
-        self.fleet: Fleet[int] = Fleet("ranker:80", looks_up=True, draw=lambda: 0.5)
+        self.fleet: Fleet[int] = Fleet("ranker:80", streams=2, looks_up=True, draw=lambda: 0.5)
         self.servers: dict[Conversation[int], Server] = {}
         self.unwoken: set[Conversation[int]] = set()
         self.tokens = 0
