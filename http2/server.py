@@ -4,8 +4,12 @@ Why our own: grpc.aio costs 188 µs of CPU for a unary echo and 72 for a message
 per turn of the event loop, and so stamps a request's arrival after it has waited where nobody sees it. Here a
 turn of the loop takes all that has come (docs/decisions.md has the numbers).
 
-Every bound on what a peer may make us hold is here or in `Limits`: frame, header list, message, streams, and
-what it makes us say without reading it, which whoever owns the socket bounds by not reading on.
+Every bound on what a peer may make us hold is here or in `Limits`: frame, header block, message, streams,
+answers that its windows hold back. What it lets us say and does not read, whoever owns the socket bounds by
+not reading on. No frame costs more work for the streams that are open: a flood costs what it is long.
+
+A fault that concerns one stream ends that stream (RFC 9113, 5.4.2); nothing that a peer may still have sent
+before it learnt of an end is a fault.
 """
 
 from __future__ import annotations

@@ -31,7 +31,10 @@ class Listen(_Section, frozen=True, kw_only=True):
     grpc_port: Port = 50051
     ops_port: Port = 8002
     keepalive_s: AboveZero = 30.0
-    """After so long a gRPC connection's peer is pinged; if it is silent as long again, it is hung up on."""
+    """After so long a gRPC connection's peer is pinged; if it is silent as long again, it is hung up on.
+
+    A message that has not come whole in between is given up likewise.
+    """
 
 
 class Batch(_Section, frozen=True, kw_only=True):
