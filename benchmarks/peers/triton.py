@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import sys
 import sysconfig
@@ -19,6 +20,7 @@ from benchmarks.peers.workload import Case
 
 BATCHING = ((8, 0), (16, 0), (32, 0), (64, 0), (32, 500))
 """max_batch_size in requests, max_queue_delay_microseconds."""
+SHARED_MEMORY = Path("/dev/shm")
 DATATYPES = {"i": "INT64", "f": "FP32"}
 """numpy's kind -> KServe's name."""
 
@@ -75,6 +77,7 @@ class Triton(KServe):
         command += ["--grpc-port", str(self.port), "--allow-http=false", "--allow-metrics=false"]
         connections, streams = IN_FLIGHT
         command.append(f"--grpc-infer-allocation-pool-size={connections * streams}")
+        command.append(f"--backend-config=python,shm-region-prefix-name={self._shared_memory()}")
         libraries = [str(packages / "nvidia_pytriton.libs"), sysconfig.get_config_var("LIBDIR")]
         environ = {
             "LD_LIBRARY_PATH": ":".join(libraries),
@@ -82,6 +85,16 @@ class Triton(KServe):
             "PATH": f"{self.venv.resolve() / 'bin'}:/usr/bin:/bin",
         }
         return PeerProcess(command, environ, self.folder / "log")
+
+    def stop(self) -> None:
+        """End the server, and remove what a server that crashed left in shared memory."""
+        super().stop()
+        for region in SHARED_MEMORY.glob(f"{self._shared_memory()}*"):
+            region.unlink()
+
+    def _shared_memory(self) -> str:
+        """Prefix of its regions' names."""
+        return f"podium_peers_{os.getpid()}_"
 
     def _write_models(self) -> Path:
         models = self.folder / "models"
