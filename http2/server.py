@@ -6,7 +6,8 @@ turn of the loop takes all that has come (docs/decisions.md has the numbers).
 
 Every bound on what a peer may make us hold is here or in `Limits`: frame, header block, message, streams,
 answers that its windows hold back. What it lets us say and does not read, whoever owns the socket bounds by
-not reading on. No frame costs more work for the streams that are open: a flood costs what it is long.
+not reading on. A flood costs what it is long: no frame costs more work for the streams that are open, but
+SETTINGS, which are counted.
 
 A fault that concerns one stream ends that stream (RFC 9113, 5.4.2); nothing that a peer may still have sent
 before it learnt of an end is a fault.
@@ -29,6 +30,8 @@ CONNECTION_WINDOW: Final = 64 << 20
 """Bytes that a connection may have under way before we have looked at them; `Room` bounds what is kept."""
 UNSENT_BYTES_MAX: Final = 64 << 20
 """Answers of all calls together that the peer's windows hold back; beyond them it may begin no call."""
+SETTINGS_MAX: Final = 1000
+"""Between two looks: one that widens every stream's window by a byte makes every stream send a byte."""
 CONTINUATIONS_MAX: Final = 16
 """Frames of one header block: an endless block of tiny ones costs work without ever being too long."""
 
@@ -124,6 +127,8 @@ class Connection:
         self._taken = 0
         self._preface: bytes | None = b""
         self._settled = False
+        self._settings = 0
+        """SETTINGS since the last look."""
         self._left = False
         self._pings = 0
         """After `leave`: what the peer has answered came after all that we had said before."""
@@ -241,6 +246,7 @@ class Connection:
 
     def wait(self) -> list[Event]:
         """Called now and then: which calls wait since the last time for the rest of a message."""
+        self._settings = 0
         events: list[Event] = []
         for found in self._streams.values():
             if found.reader is not None:
@@ -471,6 +477,9 @@ class Connection:
             raise ProtocolError("a broken SETTINGS frame", frames.FRAME_SIZE_ERROR)
         if one.flags & frames.ACK:
             return
+        self._settings += 1
+        if self._settings > SETTINGS_MAX:
+            raise ProtocolError("settings that change again and again", frames.ENHANCE_YOUR_CALM)
         before = self._stream_window
         for name, value in frames.pairs(one.payload):
             if name == frames.MAX_FRAME_SIZE:

@@ -85,10 +85,21 @@ def test_who_does_not_speak_http2_is_hung_up_on(server: RunningServer, caller: C
             frames.frame(frames.HEADERS, 0, 1) + frames.frame(frames.CONTINUATION, 0, 1) * 100,
             frames.ENHANCE_YOUR_CALM,
         ),
+        (frames.settings({frames.INITIAL_WINDOW_SIZE: 1000}) * 1001, frames.ENHANCE_YOUR_CALM),
         (opened(2), frames.PROTOCOL_ERROR),
         (data(1, b"x"), frames.PROTOCOL_ERROR),
     ],
-    ids=["long frame", "short ping", "window", "hpack", "headers", "continuation", "even", "idle"],
+    ids=[
+        "long frame",
+        "short ping",
+        "window",
+        "hpack",
+        "headers",
+        "continuation",
+        "settings",
+        "even",
+        "idle",
+    ],
 )
 def test_a_broken_connection_is_told_why(
     server: RunningServer, caller: Caller, wrong: bytes, code: int
@@ -253,10 +264,9 @@ def test_rapid_resets_cost_little(models: Path, start: Start) -> None:
     "flood",
     [
         frames.frame(frames.PING, 0, 0, bytes(8)),
-        frames.settings({frames.INITIAL_WINDOW_SIZE: 1000}),
         opened(1, b"", last=True),
     ],
-    ids=["pings", "settings", "resets"],
+    ids=["pings", "resets"],
 )
 def test_who_does_not_read_is_not_listened_to(models: Path, start: Start, flood: bytes) -> None:
     """What would be answered is not even read; others are served; at last the silent peer is hung up on."""
