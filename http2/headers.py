@@ -68,7 +68,7 @@ class HeaderReader:
             return known
         if _THREE_UPDATES.match(block):
             raise frames.ProtocolError("a header block resizes the table too often", frames.COMPRESSION_ERROR)
-        newest, size = self._table()
+        newest = self._newest()
         try:
             found = self._read(self._decoder.decode(block, raw=True))
         except OversizedHeaderListError:
@@ -79,16 +79,15 @@ class HeaderReader:
             raise frames.ProtocolError(
                 "a header block cannot be decoded", frames.COMPRESSION_ERROR
             ) from error
-        now_newest, now_size = self._table()
         # Every new entry is a new object and comes first; the old one is kept alive here, to compare with.
         # A new size of the table changes what a block does that adds to it, even while the table stays empty.
-        resized = _UPDATE.match(block) is not None
-        if resized or now_newest is not newest or now_size != size or len(self._known) >= KNOWN_MAX:
+        changed = self._newest() is not newest or _UPDATE.match(block) is not None
+        if changed or len(self._known) >= KNOWN_MAX:
             self._known.clear()
         elif len(block) <= KNOWN_BYTES_MAX:
             self._known[block] = found
         return found
 
-    def _table(self) -> tuple[object, int]:
+    def _newest(self) -> object:
         entries = self._decoder.header_table.dynamic_entries
-        return (entries[0] if entries else None), len(entries)
+        return entries[0] if entries else None

@@ -83,6 +83,12 @@ def test_a_new_size_of_the_table_changes_what_a_block_does() -> None:
     both([shrink, add, grow, add, refer, shrink, grow, add, refer, shrink, add, refer])
 
 
+def test_an_entry_that_takes_another_s_place_changes_what_a_block_says() -> None:
+    """The table is full: it has as many entries as before, and none of them is the same."""
+    one, other, refer = added(b"a", b"w" * 3000), added(b"bb", b"w" * 3000), number(62, 7, 0x80)
+    both([one, refer, refer, other, refer, one, refer, added(b"a", b"w" * 5000), one, refer])
+
+
 @given(st.data())
 def test_what_another_implementation_writes_is_read(data: st.DataObject) -> None:
     """With and without Huffman's code, with a table of any size: the headers of `hpack`'s encoder."""
@@ -166,5 +172,5 @@ def test_what_is_remembered_has_an_end() -> None:
     reader = HeaderReader()
     for at in range(10 * KNOWN_MAX):
         reader.decode(literal(b"n", (b"%d" % at).rjust(KNOWN_BYTES_MAX - 10)))
-        reader.decode(literal(b"n", (b"%d" % at).rjust(KNOWN_BYTES_MAX)))
+        reader.decode(literal(b"n", (b"%d" % at).rjust(10 * KNOWN_BYTES_MAX)))
     assert held_bytes(reader) < KNOWN_MAX * 4 * KNOWN_BYTES_MAX
