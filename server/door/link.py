@@ -149,7 +149,10 @@ class Link(asyncio.BufferedProtocol):
         self._receiving = True
         try:
             for event in self._connection.receive(self._buffer[:nbytes]):
-                self._on(event)
+                try:
+                    self._on(event)
+                except Exception:  # whatever it was, it is one call's failure and not its connection's
+                    self._on_fault(event.stream)
         except ProtocolError as error:
             self._log.warning("connection broken off", cause=str(error))
             self._connection.break_off(error)
@@ -235,6 +238,13 @@ class Link(asyncio.BufferedProtocol):
         broken = Call(self, stream, begun=self._connection.begun(stream))
         trailers = _ACCEPTED if isinstance(error, CompressedError) else ()
         broken.fail(_CODES.get(type(error), Code.INTERNAL), str(error), trailers)
+
+    def _on_fault(self, stream: int) -> None:
+        """A method failed in a way that it does not know of."""
+        self._log.exception("call failed")
+        self._handlers.pop(stream, None)
+        failed = Call(self, stream, begun=self._connection.begun(stream))
+        failed.fail(Code.INTERNAL, "The server failed; its log says why.")
 
     def _seconds(self, timeout: bytes | None) -> float | None:
         if timeout is None:
