@@ -29,9 +29,7 @@ def owned_modules(spec: ExportSpec) -> list[nn.Module]:
 
 def widened(feeds: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """The feeds as the spec's functions take them: float16 is a form to travel in, not one to compute in."""
-    return {
-        name: value.float() if value.dtype == torch.float16 else value for name, value in feeds.items()
-    }
+    return {name: value.float() if value.dtype == torch.float16 else value for name, value in feeds.items()}
 
 
 class ServingModule(nn.Module):  # type: ignore[misc]  # torch is untyped here
