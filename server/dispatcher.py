@@ -161,7 +161,7 @@ class Dispatcher:
             gone = [self._waiters.pop(ticket.id) for ticket in self._scheduler.expire(now_ns=now_ns)]
             at_ns = self._scheduler.next_expiry_ns()
         for waiter in gone:
-            waiter.settle(_expired(waiter.ticket, now_ns))
+            self._settle(waiter, _expired(waiter.ticket, now_ns))
         self._timer = None
         if at_ns is not None:
             assert self._loop is not None
@@ -199,9 +199,15 @@ class Dispatcher:
             else:
                 slot.get()
 
+    def _settle(self, waiter: _Waiter, outcome: Scored | Refusal) -> None:
+        try:
+            waiter.settle(outcome)
+        except Exception:  # a fault of ours, and one request's; the rest of the run is still to be told
+            self._log.exception("settling failed", model=waiter.ticket.lane.model)
+
     def _finished(self, result: _Result, ratio: float | None) -> None:
         for waiter, outcome in zip(result.waiters, result.outcomes, strict=True):
-            waiter.settle(outcome)
+            self._settle(waiter, outcome)
         dispatch, metrics = result.dispatch, self._metrics
         lane = dispatch.lane
         metrics.batch_rows.observe(dispatch.rows, lane.model)

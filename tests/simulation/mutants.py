@@ -133,7 +133,7 @@ class TossesCoins(Scheduler):
 
     def offer(self, ticket: Ticket, *, now_ns: int) -> Admitted | Rejected:
         if random.SystemRandom().random() < 0.05:
-            return super().offer(replace(ticket, deadline_ns=now_ns), now_ns=now_ns)
+            return super().offer(ticket._replace(deadline_ns=now_ns), now_ns=now_ns)
         return super().offer(ticket, now_ns=now_ns)
 
 
