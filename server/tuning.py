@@ -60,8 +60,8 @@ def stand_back() -> None:
 
 
 def _batch_scheduling() -> bool:
-    # Under SCHED_BATCH a thread that wakes does not preempt its sibling: gRPC's poller, the event loop and
-    # the executors take turns in long strides instead of interrupting one another many times a request.
+    # Under SCHED_BATCH a thread that wakes does not preempt its sibling: the event loop and the executors
+    # take turns in long strides instead of interrupting one another many times a request.
     try:
         os.sched_setscheduler(0, os.SCHED_BATCH, os.sched_param(0))
     except (AttributeError, OSError):  # not Linux, or forbidden by a sandbox
