@@ -7,6 +7,7 @@ server can read what a newer exporter adds.
 
 from __future__ import annotations
 
+import hashlib
 import re
 from typing import Any, Literal
 
@@ -220,6 +221,11 @@ def decode(data: bytes) -> Manifest:
     if manifest.default_variant not in manifest.variants:
         raise ValueError(f"{MANIFEST_FILE}: default_variant {manifest.default_variant!r} is not a variant")
     return manifest
+
+
+def digest(manifest: Manifest) -> str:
+    """sha256 of the manifest, and so, by the hashes in it, of all that the bundle is made of."""
+    return hashlib.sha256(msgspec.json.encode(manifest)).hexdigest()
 
 
 def encode(manifest: Manifest) -> bytes:

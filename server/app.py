@@ -8,6 +8,7 @@ import os
 import signal
 import sys
 from collections.abc import Sequence
+from importlib.metadata import version
 from pathlib import Path
 
 import uvloop
@@ -17,9 +18,9 @@ from http2.messages import Room
 from http2.server import Limits as ConnectionLimits
 from server import logs, tuning
 from server.config import Config, ConfigError, load
-from server.core.scheduler import Limits as SchedulerLimits
-from server.core.scheduler import Scheduler
-from server.dispatcher import Dispatcher, clock_ns
+from server.core.decisions import Lane
+from server.cost_store import CostStore
+from server.dispatcher import Dispatcher
 from server.door.health import Health
 from server.door.listener import Listener
 from server.door.methods import methods
@@ -28,9 +29,12 @@ from server.loader import Loader, find_versions
 from server.machine import intra_op_threads, usable_cores
 from server.metrics import Metrics
 from server.ops_http import OpsServer
+from server.policies import policy
 from server.ranking import Ranking
+from server.run import clock_ns
 
 LOOP_BEAT_S = 0.05
+KEEP_COSTS_S = 60.0
 EXIT_KILLED = 128 + signal.SIGTERM
 
 
@@ -110,20 +114,14 @@ class Server:
         self._models = models
         self._log = logs.configure(config.logs)
         self._tuned = tuning.tune()
-        self._scheduler = Scheduler(
-            SchedulerLimits(
-                rows_max=config.batch.rows_max,
-                requests_max=config.batch.requests_max,
-                queue_max=config.admission.queue_max,
-                margin_ns=round(config.admission.margin_ms * 1e6),
-            ),
-            config.engine.executors,
-        )
+        self._scheduler = policy(config)
         self._metrics = Metrics(find_versions(models), _budgets_s(config))
         self._dispatcher = Dispatcher(self._scheduler, config.engine.executors, self._metrics, self._log)
         self._room = Room(config.limits.in_flight_bytes_max)
         self._ranking = Ranking(self._dispatcher, self._metrics, self._room, self._log)
         self._health = Health()
+        self._store = CostStore(Path(config.state_dir), _engine_text(config)) if config.state_dir else None
+        self._digests: dict[Lane, str] = {}
         self._stops = 0
         self._stopped = asyncio.Event()
 
@@ -158,6 +156,7 @@ class Server:
         ops.start()
         beat = asyncio.create_task(self._beat())
         await self._load()
+        keeper = asyncio.create_task(self._keep_costs_now_and_then())
         print(
             f"podium: serving on {listen.host}:{port}, operations on http://{listen.host}:{ops.port}",
             flush=True,
@@ -165,12 +164,15 @@ class Server:
         await self._stopped.wait()
         await self._drain(door)
         beat.cancel()
+        keeper.cancel()
+        self._keep_costs()
         ops.close()
 
     async def _load(self) -> None:
         # In a thread: health and /livez answer meanwhile. Worst gap measured in docs/decisions.md.
-        loader = Loader(self._config, self._scheduler, self._log)
+        loader = Loader(self._config, self._scheduler, self._log, self._store)
         loaded = await asyncio.to_thread(loader.load, self._models)
+        self._digests = {lane: found.digest for lane, found in loaded.lanes.items()}
         self._dispatcher.start(loaded.runtimes)
         self._ranking.catalog = loaded.catalog
         self._health.loaded(loaded.catalog)
@@ -221,6 +223,23 @@ class Server:
             await asyncio.sleep(LOOP_BEAT_S)
             self._metrics.loop_lag.observe(max(clock_ns() - due_ns, 0) / 1e9)
 
+    async def _keep_costs_now_and_then(self) -> None:
+        while self._store is not None:
+            await asyncio.sleep(KEEP_COSTS_S)
+            await asyncio.to_thread(self._keep_costs)
+
+    def _keep_costs(self) -> None:
+        """What was learned outlives this process. A folder that cannot be written is no reason to stop."""
+        if self._store is None:
+            return
+        try:
+            for lane, state in self._dispatcher.costs().items():
+                self._store.save(lane, self._digests[lane], state)
+        except OSError as error:
+            self._log.warning(
+                "learned costs are not kept", state_dir=self._config.state_dir, error=str(error)
+            )
+
     def _readiness(self) -> tuple[bool, str]:
         catalog = self._ranking.catalog
         if self._stops:
@@ -242,6 +261,15 @@ class Server:
             rows += [(name, version, variant, "serving") for variant in served.lanes]
             rows += [(name, version, variant, "refused") for variant in served.refused_variants]
         return rows
+
+
+def _engine_text(config: Config) -> str:
+    """What computes, as far as run times depend on it."""
+    engine = config.engine
+    if engine.kind == "fake":
+        return f"fake, {engine.fake.overhead_ms} ms, {engine.fake.row_us} us"
+    threads = intra_op_threads(engine.intra_op_threads)
+    return f"onnxruntime {version('onnxruntime')}, {', '.join(engine.providers)}, {threads} threads"
 
 
 def _budgets_s(config: Config) -> list[float]:

@@ -41,12 +41,28 @@ class Batch(_Section, frozen=True, kw_only=True):
     rows_max: Positive = 512
     """Most rows of a run. 512: larger runs cost more per row here (docs/decisions.md, batch.rows_max)."""
     requests_max: Positive = 64
+    chunk_ms_max: NonNegative = 0.0
+    """Requests of pointwise models whose run would be longer are split, so that large ones give way to urgent
+    ones; 0 = a quarter of the smallest budget served."""
+
+
+class Fifo(_Section, frozen=True, kw_only=True):
+    """The baseline's queue."""
+
+    queue_max: Positive = 64
+    timeout_ms: NonNegative = 0.0
+    """Who has waited longer is given up; 0 = nobody is."""
+    delay_ms: NonNegative = 0.0
+    """So long a run that is not full waits for company."""
 
 
 class Admission(_Section, frozen=True, kw_only=True):
+    policy: Literal["plan", "fifo"] = "plan"
+    """plan: who cannot be answered in time is refused at once. fifo: a queue, for comparison."""
     margin_ms: NonNegative = 1.0
-    """Kept free before each deadline for the reply's way out; fixed until it is learned."""
+    """Least time kept free before each deadline for the reply's way out; what more is needed is learned."""
     queue_max: Positive = 10_000
+    fifo: Fifo = msgspec.field(default_factory=Fifo)
 
 
 class Fake(_Section, frozen=True, kw_only=True):
@@ -114,6 +130,8 @@ class Models(_Section, frozen=True, kw_only=True):
 
 
 class Config(_Section, frozen=True, kw_only=True):
+    state_dir: str = ""
+    """Folder in which learned cost models outlive the process; "" = they do not."""
     listen: Listen = msgspec.field(default_factory=Listen)
     batch: Batch = msgspec.field(default_factory=Batch)
     admission: Admission = msgspec.field(default_factory=Admission)

@@ -1,4 +1,4 @@
-"""The shell that obeys the scheduler: clocks, threads and timers live here and only here.
+"""The shell that obeys the scheduler: locks, threads and timers live here and only here.
 
 An executor is a thread that pulls: when its run ends it reports, asks the scheduler for the next batch in the
 same critical section, and sleeps only when nothing waits. So a batch is formed at the last instant, from all
@@ -9,72 +9,38 @@ are settled on the loop, and only there.
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import threading
-import time
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
-from queue import SimpleQueue
-from typing import Any, NamedTuple
+from collections.abc import Mapping
+from queue import Empty, SimpleQueue
+from typing import Any
 
-from server import tuning
-from server.core.decisions import Admitted, Dispatch, Lane, Rejected, Snapshot, Ticket
-from server.core.scheduler import Scheduler
-from server.domain import Payload, RunStamps, Scored, Scores
-from server.engine.api import Engine, EngineError
-from server.engine.tensors import Packer, split
-from server.errors import Reason, Refusal, Refused
+from server import refusals, tuning
+from server.core.decisions import Admitted, Dispatch, Idle, Lane, Part, Snapshot, Stuck, Ticket
+from server.core.policy import Policy
+from server.domain import Payload, Scored
+from server.engine.api import EngineError
+from server.errors import Refusal, Refused
 from server.metrics import Metrics
+from server.run import LaneRuntime, Result, clock_ns, run
+from server.waiter import Settle, Waiter
 
-clock_ns = time.monotonic_ns
-"""The one clock: monotonic nanoseconds."""
 TIMER_TICK_S = 0.001
 """uvloop's timers round to a millisecond."""
 TIMER_S_MAX = 0.005
 """While anything waits, expiry is looked at this often: an expired request is answered within 6 ms."""
-
-
-Settle = Callable[[Scored | Refusal], None]
-"""Told a request's outcome, once, on the loop; it does not raise."""
-
-
-@dataclass(frozen=True, slots=True)
-class LaneRuntime:
-    """What executors need to run a lane: the engine, and one packer per executor."""
-
-    engine: Engine
-    packers: Sequence[Packer]
-
-
-class _Waiter(NamedTuple):
-    ticket: Ticket
-    payload: Payload
-    settle: Settle
-
-
-@dataclass(frozen=True, slots=True)
-class _Result:
-    """One finished run: per waiter an outcome.
-
-    Attributes:
-        run_ns: of the whole batch, pack to split; None when it failed.
-    """
-
-    dispatch: Dispatch
-    waiters: Sequence[_Waiter]
-    outcomes: Sequence[Scored | Refusal]
-    run_ns: int | None
-    busy_ns: int
-    error: Exception | None
+WATCH_S = 0.01
+"""While anything runs, stuck runs are looked for this often."""
 
 
 class Dispatcher:
     """Takes admitted requests through the scheduler and the executors."""
 
-    def __init__(self, scheduler: Scheduler, executors: int, metrics: Metrics, log: Any) -> None:
-        self._lock = threading.Lock()  # guards the scheduler and _waiters
+    def __init__(self, scheduler: Policy, executors: int, metrics: Metrics, log: Any) -> None:
+        self._lock = threading.Lock()  # guards the scheduler, _waiters, _running and _missed
         self._scheduler = scheduler
-        self._waiters: dict[int, _Waiter] = {}
+        self._waiters: dict[int, Waiter] = {}  # of whom a part has not been dispatched
+        self._running: list[list[Waiter]] = [[] for _ in range(executors)]
+        self._missed: dict[Lane, int] = {}  # expired since the lane's last run
         self._metrics = metrics
         self._log = log
         self._runtimes: dict[Lane, LaneRuntime] = {}
@@ -83,7 +49,9 @@ class Dispatcher:
         self._executors = executors
         self._stopping = False
         self._wake_due = False
+        self._braked: set[int] = set()  # executors whose hopeless run has been told to end
         self._timer: asyncio.TimerHandle | None = None
+        self._watcher: asyncio.TimerHandle | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
 
     def start(self, runtimes: Mapping[Lane, LaneRuntime]) -> None:
@@ -97,47 +65,66 @@ class Dispatcher:
 
     def stop(self) -> None:
         """End the executors after their current run."""
-        if self._timer is not None:
-            self._timer.cancel()
+        for timer in (self._timer, self._watcher):
+            if timer is not None:
+                timer.cancel()
         with self._lock:
             self._stopping = True
             for slot in self._asleep:
                 slot.put(None)
 
-    def submit(
-        self, lane: Lane, payload: Payload, arrival_ns: int, deadline_ns: int, settle: Settle
-    ) -> tuple[Ticket, int]:
+    def submit(self, ticket: Ticket, payload: Payload, settle: Settle) -> int:
         """Have one request scored; `settle` is told the outcome later, never from within.
 
         Returns:
-            The ticket, good for `cancel`, and the instant it was admitted.
+            The instant at which it was admitted.
 
         Raises:
             Refused: not admitted.
         """
-        self._tickets += 1
-        ticket = Ticket(self._tickets, lane, payload.rows, arrival_ns, deadline_ns)
-        waiter = _Waiter(ticket, payload, settle)
+        waiter = Waiter(ticket, payload, settle)
+        gone: list[Waiter] = []
         with self._lock:
             offered_ns = clock_ns()
             verdict = self._scheduler.offer(ticket, now_ns=offered_ns)
             if isinstance(verdict, Admitted):
+                waiter.parts = verdict.parts
                 self._waiters[ticket.id] = waiter
-        if isinstance(verdict, Rejected):
-            raise Refused(_refusal(verdict))
+                if verdict.displaced:
+                    gone = [self._waiters.pop(victim.id) for victim in verdict.displaced]
+        if not isinstance(verdict, Admitted):
+            raise Refused(refusals.rejected(verdict))
+        for victim in gone:
+            self._settle(victim, refusals.displaced())
         self._wake_soon()
-        return ticket, offered_ns
+        return offered_ns
+
+    def number(self) -> int:
+        """The next ticket's id."""
+        self._tickets += 1
+        return self._tickets
 
     def cancel(self, ticket: Ticket) -> None:
         """Take a request out, if it still waits; one that runs is settled all the same."""
         with self._lock:
-            if self._scheduler.cancel(ticket):
-                del self._waiters[ticket.id]
+            self._forget(ticket)
 
     def snapshot(self) -> Snapshot:
         """Numbers for gauges; any thread may ask."""
         with self._lock:
             return self._scheduler.snapshot(now_ns=clock_ns())
+
+    def costs(self) -> dict[Lane, dict[str, Any]]:
+        """What each lane's cost model and margin have learned, as plain numbers; any thread may ask."""
+        with self._lock:
+            return {
+                lane: {**terms.cost.state(), "margin_ns": terms.margin.ns, "chunk_ns": terms.chunk_ns}
+                for lane, terms in self._scheduler.terms.items()
+            }
+
+    def _forget(self, ticket: Ticket) -> None:
+        if self._scheduler.cancel(ticket):
+            self._waiters.pop(ticket.id, None)
 
     def _wake_soon(self) -> None:
         # Later in this turn of the loop: requests decoded in the same turn share a run, and nobody waits.
@@ -153,37 +140,77 @@ class Dispatcher:
                 self._asleep.pop().put(None)
         if self._timer is None:
             self._expire()
+        if self._watcher is None:
+            self._watch_again()
 
     def _expire(self) -> None:
         """Answer those who can no longer finish, even while every executor is stuck; then set the timer."""
         with self._lock:
             now_ns = clock_ns()
             gone = [self._waiters.pop(ticket.id) for ticket in self._scheduler.expire(now_ns=now_ns)]
+            for waiter in gone:
+                self._missed[waiter.ticket.lane] = self._missed.get(waiter.ticket.lane, 0) + 1
             at_ns = self._scheduler.next_expiry_ns()
         for waiter in gone:
-            self._settle(waiter, _expired(waiter.ticket, now_ns))
+            self._settle(waiter, refusals.expired(waiter.ticket, now_ns))
         self._timer = None
         if at_ns is not None:
             assert self._loop is not None
             # A tick late rather than early: an early timer would only be set again. Requests that come later
             # with less time left are looked at by the executors, or within TIMER_S_MAX.
-            delay_s = min((at_ns - now_ns) / 1e9 + TIMER_TICK_S, TIMER_S_MAX)
+            delay_s = min(max(at_ns - now_ns, 0) / 1e9 + TIMER_TICK_S, TIMER_S_MAX)
             self._timer = self._loop.call_later(delay_s, self._expire)
+
+    def _watch_again(self) -> None:
+        assert self._loop is not None
+        self._watcher = self._loop.call_later(WATCH_S, self._watch)
+
+    def _watch(self) -> None:
+        """Do not let anybody wait for a run that is stuck; end it by force if it stays so."""
+        with self._lock:
+            now_ns = clock_ns()
+            stuck = self._scheduler.stuck(now_ns=now_ns)
+            lost = [
+                waiter
+                for entry in stuck
+                for waiter in self._running[entry.executor]
+                if not waiter.told and waiter.ticket.deadline_ns < now_ns
+            ]
+            for waiter in lost:
+                self._forget(waiter.ticket)
+            busy = bool(self._waiters) or any(self._running)
+        for waiter in lost:
+            self._settle(waiter, refusals.lost())
+        for entry in stuck:
+            if entry.hopeless and entry.executor not in self._braked:
+                self._brake(entry)
+        self._watcher = None
+        if busy:
+            self._watch_again()
+
+    def _brake(self, entry: Stuck) -> None:
+        self._braked.add(entry.executor)
+        lane = entry.dispatch.lane
+        self._log.error("run is stuck and will be ended", model=lane.model, variant=lane.variant)
+        self._runtimes[lane].brakes[entry.executor].pull()
 
     def _execute(self, executor: int) -> None:
         """The executor's thread: pull, run, report."""
         assert self._loop is not None
         tuning.stand_back()
         slot: SimpleQueue[None] = SimpleQueue()
-        result: _Result | None = None
+        result: Result | None = None
         while True:
             with self._lock:  # decide under the lock; act outside it
                 ratio = None
+                now_ns = clock_ns()
                 if result is not None:
-                    ratio = self._scheduler.complete(executor, run_ns=result.run_ns)
-                step = self._scheduler.step(executor, now_ns=clock_ns())
+                    self._running[executor] = []
+                    ratio = self._scheduler.complete(executor, result.time, now_ns=now_ns)
+                step = self._scheduler.step(executor, now_ns=now_ns)
                 if isinstance(step, Dispatch):
-                    waiters = [self._waiters.pop(ticket.id) for ticket in step.tickets]
+                    waiters = [self._waiter(part) for part in step.parts]
+                    self._running[executor] = waiters
                 else:
                     self._asleep.append(slot)
                 if self._stopping:
@@ -195,23 +222,55 @@ class Dispatcher:
                     return
                 result = None
             if isinstance(step, Dispatch):
-                result = _run(step, self._runtimes[step.lane], waiters)
+                result = run(step, self._runtimes[step.lane], waiters)
             else:
-                slot.get()
+                self._sleep(slot, step)
 
-    def _settle(self, waiter: _Waiter, outcome: Scored | Refusal) -> None:
+    def _sleep(self, slot: SimpleQueue[None], idle: Idle) -> None:
+        if idle.until_ns is None:
+            slot.get()
+            return
+        try:
+            slot.get(timeout=max(idle.until_ns - clock_ns(), 0) / 1e9)
+        except Empty:
+            with self._lock:
+                if slot in self._asleep:
+                    self._asleep.remove(slot)
+                else:  # woken in the same instant
+                    slot.get()
+
+    def _waiter(self, part: Part) -> Waiter:
+        """Who waits for a part; a ticket's last one is waited for nowhere else."""
+        ticket = part.ticket
+        waiter = self._waiters[ticket.id]
+        if waiter.part_goes():
+            del self._waiters[ticket.id]
+        return waiter
+
+    def _settle(self, waiter: Waiter, outcome: Scored | Refusal) -> None:
+        if waiter.told:
+            return
+        waiter.told = True
         try:
             waiter.settle(outcome)
         except Exception:  # a fault of ours, and one request's; the rest of the run is still to be told
             self._log.exception("settling failed", model=waiter.ticket.lane.model)
 
-    def _finished(self, result: _Result, ratio: float | None) -> None:
-        for waiter, outcome in zip(result.waiters, result.outcomes, strict=True):
-            self._settle(waiter, outcome)
+    def _finished(self, result: Result, ratio: float | None) -> None:
         dispatch, metrics = result.dispatch, self._metrics
+        self._braked.discard(dispatch.executor)
+        for part, waiter, outcome in zip(dispatch.parts, result.waiters, result.outcomes, strict=True):
+            if waiter.told:
+                continue
+            known = waiter.collect(part, outcome)
+            if known is not None:
+                self._settle(waiter, known)
+                if isinstance(known, Refusal) and waiter.parts > 1:
+                    self.cancel(waiter.ticket)
+        self._account(result)
         lane = dispatch.lane
         metrics.batch_rows.observe(dispatch.rows, lane.model)
-        metrics.batch_requests.observe(len(dispatch.tickets), lane.model)
+        metrics.batch_requests.observe(len(dispatch.parts), lane.model)
         metrics.executor_busy.add(str(dispatch.executor), amount=result.busy_ns / 1e9)
         if ratio is not None:
             metrics.prediction_ratio.observe(ratio, lane.model, lane.variant)
@@ -219,51 +278,14 @@ class Dispatcher:
             cause = f"{result.error}" if isinstance(result.error, EngineError) else repr(result.error)
             self._log.error("run failed", model=lane.model, variant=lane.variant, error=cause)
 
-
-def _run(dispatch: Dispatch, runtime: LaneRuntime, waiters: Sequence[_Waiter]) -> _Result:
-    """Pack, run and split, on the executor's thread. A failed batch is tried again one by one."""
-    began_ns = clock_ns()
-    try:
-        scored = _run_together(dispatch.executor, runtime, waiters)
-        ended_ns = clock_ns()
-        return _Result(dispatch, waiters, scored, ended_ns - began_ns, ended_ns - began_ns, None)
-    except Exception as error:  # whatever it was, these requests get an answer and the executor lives on
-        outcomes = [_run_alone(dispatch.executor, runtime, waiter, len(waiters)) for waiter in waiters]
-        return _Result(dispatch, waiters, outcomes, None, clock_ns() - began_ns, error)
-
-
-def _run_alone(executor: int, runtime: LaneRuntime, waiter: _Waiter, mates: int) -> Scored | Refusal:
-    """Second chance of a request whose batch failed; a request that was alone has had it."""
-    if mates > 1:
-        if clock_ns() > waiter.ticket.deadline_ns:
-            return _expired(waiter.ticket, clock_ns())
-        with contextlib.suppress(Exception):  # logged once, for the batch
-            return _run_together(executor, runtime, [waiter])[0]
-    return Refusal(Reason.EXECUTION_FAILED, "The model's run failed for this request.")
-
-
-def _run_together(executor: int, runtime: LaneRuntime, waiters: Sequence[_Waiter]) -> list[Scored]:
-    started_ns = clock_ns()
-    payloads = [waiter.payload for waiter in waiters]
-    batch = runtime.packers[executor].pack(payloads)
-    formed_ns = clock_ns()
-    heads: Mapping[str, Scores] = runtime.engine.run(batch)
-    stamps = RunStamps(started_ns, formed_ns, clock_ns(), batch.rows, len(payloads))
-    return [Scored(part, stamps) for part in split(heads, [payload.rows for payload in payloads])]
-
-
-def _expired(ticket: Ticket, now_ns: int) -> Refusal:
-    waited_ms = (now_ns - ticket.arrival_ns) / 1e6
-    return Refusal(
-        Reason.EXPIRED_IN_QUEUE, f"Waited {waited_ms:.1f} ms; it could no longer finish by its deadline."
-    )
-
-
-def _refusal(rejected: Rejected) -> Refusal:
-    if rejected.reason is Reason.DEADLINE_TOO_SHORT:
-        needed_ms = rejected.minimum_ns / 1e6
-        return Refusal(
-            rejected.reason, f"Even an idle server needs about {needed_ms:.1f} ms for this request."
-        )
-    retry_ms = max(1, -(-(rejected.retry_after_ns or 0) // 1_000_000))
-    return Refusal(rejected.reason, f"Too busy to finish in time; try again in {retry_ms} ms.", "", retry_ms)
+    def _account(self, result: Result) -> None:
+        """What the run says about the margin: how many of its requests are answered late, by now."""
+        if result.time is None:
+            return
+        lane = result.dispatch.lane
+        with self._lock:
+            now_ns = clock_ns()
+            late = sum(waiter.ticket.deadline_ns < now_ns for waiter in result.waiters)
+            missed = self._missed.pop(lane, 0)
+            requests = len(result.waiters) + missed
+            self._scheduler.answered(lane, late=late + missed, requests=requests)

@@ -61,6 +61,7 @@ class Reason(enum.Enum):
     VARIANT_NOT_FOUND = "VARIANT_NOT_FOUND"
     UNSUPPORTED_OPTION = "UNSUPPORTED_OPTION"
     OVERLOADED = "OVERLOADED"
+    DISPLACED = "DISPLACED"
     IN_FLIGHT_BYTES = "IN_FLIGHT_BYTES"
     STREAM_FULL = "STREAM_FULL"
     UNREAD_ANSWERS = "UNREAD_ANSWERS"
@@ -72,6 +73,7 @@ class Reason(enum.Enum):
     MODEL_REFUSED = "MODEL_REFUSED"
     SHUTTING_DOWN = "SHUTTING_DOWN"
     EXECUTION_FAILED = "EXECUTION_FAILED"
+    EXECUTOR_LOST = "EXECUTOR_LOST"
     NON_FINITE_OUTPUT = "NON_FINITE_OUTPUT"
     INTERNAL_ERROR = "INTERNAL_ERROR"
 
@@ -101,6 +103,7 @@ RULES: Final[Mapping[Reason, Rule]] = {
     Reason.VARIANT_NOT_FOUND: Rule(Kind.INVALID, Code.NOT_FOUND, Retry.NEVER),
     Reason.UNSUPPORTED_OPTION: Rule(Kind.INVALID, Code.UNIMPLEMENTED, Retry.NEVER),
     Reason.OVERLOADED: Rule(Kind.OVERLOADED, Code.RESOURCE_EXHAUSTED, Retry.AFTER),
+    Reason.DISPLACED: Rule(Kind.OVERLOADED, Code.RESOURCE_EXHAUSTED, Retry.AFTER),
     Reason.IN_FLIGHT_BYTES: Rule(Kind.OVERLOADED, Code.RESOURCE_EXHAUSTED, Retry.AFTER),
     Reason.STREAM_FULL: Rule(Kind.OVERLOADED, Code.RESOURCE_EXHAUSTED, Retry.AFTER),
     Reason.UNREAD_ANSWERS: Rule(Kind.OVERLOADED, Code.RESOURCE_EXHAUSTED, Retry.AFTER),
@@ -112,6 +115,7 @@ RULES: Final[Mapping[Reason, Rule]] = {
     Reason.MODEL_REFUSED: Rule(Kind.UNREADY, Code.UNAVAILABLE, Retry.ELSEWHERE),
     Reason.SHUTTING_DOWN: Rule(Kind.UNREADY, Code.UNAVAILABLE, Retry.ELSEWHERE),
     Reason.EXECUTION_FAILED: Rule(Kind.FAILED, Code.INTERNAL, Retry.NEVER),
+    Reason.EXECUTOR_LOST: Rule(Kind.FAILED, Code.UNAVAILABLE, Retry.ELSEWHERE),
     Reason.NON_FINITE_OUTPUT: Rule(Kind.FAILED, Code.INTERNAL, Retry.NEVER),
     Reason.INTERNAL_ERROR: Rule(Kind.FAILED, Code.INTERNAL, Retry.NEVER),
 }
@@ -124,12 +128,16 @@ class Refusal:
     Attributes:
         field: path of the offending field, as `candidates.columns[features]`; "" when there is none.
         retry_after_ms: when the plan expects room again; only with Retry.AFTER.
+        needs_ms: what the request needs on an idle server: with less left, a retry is pointless.
+        facts: numbers for a program to read, as `ErrorInfo.metadata`.
     """
 
     reason: Reason
     message: str
     field: str = ""
     retry_after_ms: int | None = None
+    needs_ms: float = 0.0
+    facts: tuple[tuple[str, str], ...] = ()
 
 
 class Refused(Exception):

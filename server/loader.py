@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,15 +15,16 @@ from typing import Any
 import numpy as np
 
 from measures.order import rank_order
+from protos import manifest as manifests
 from protos.manifest import NAME_PATTERN
 from server.catalog import Catalog, RefusedVersion, ServedVersion
 from server.config import Config
 from server.config import Model as ModelConfig
 from server.core.cost import CostModel
 from server.core.decisions import Lane
-from server.core.scheduler import Scheduler
-from server.dispatcher import LaneRuntime
-from server.domain import Importance, Payload, RankingRequest
+from server.core.policy import Policy
+from server.cost_store import CostStore
+from server.domain import Importance, RankingRequest
 from server.engine.api import Engine, EngineError
 from server.engine.bundle import BadBundle, Bundle, open_bundle
 from server.engine.fake import FakeEngine, Script
@@ -31,12 +32,30 @@ from server.engine.tensors import Packer, split
 from server.errors import Refused
 from server.machine import intra_op_threads
 from server.reply import combine
+from server.run import LaneRuntime
+from server.warm_up import sweep
 from server.wire import Decoder, parse
 
-WARM_UP_ROWS = (1, 16, 64, 128, 256, 512)
-"""Sizes of the warm-up sweep; the learned line takes over from the first real run."""
-WARM_UP_REPEATS = 4
+CHUNK_SHARE = 0.25
+"""Of the smallest budget: a longer run would hold up the most urgent for too much of their time."""
 _VERSION_PATTERN = re.compile("[1-9][0-9]{0,17}")
+
+
+@dataclass(frozen=True, slots=True)
+class LoadedLane:
+    """A variant that can run.
+
+    Attributes:
+        digest: of its bundle.
+        budget_ns: the smallest of its importance classes.
+        chunkable: its requests may be scored in parts.
+    """
+
+    runtime: LaneRuntime
+    cost: CostModel
+    digest: str
+    budget_ns: int
+    chunkable: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,17 +63,27 @@ class Loaded:
     """What the folder gave."""
 
     catalog: Catalog
-    runtimes: dict[Lane, LaneRuntime]
+    lanes: Mapping[Lane, LoadedLane]
+
+    @property
+    def runtimes(self) -> dict[Lane, LaneRuntime]:
+        """What executors need."""
+        return {lane: loaded.runtime for lane, loaded in self.lanes.items()}
 
 
 class Loader:
-    """Loads every model of a folder into a scheduler."""
+    """Loads every model of a folder into a scheduler.
 
-    def __init__(self, config: Config, scheduler: Scheduler, log: Any) -> None:
+    Args:
+        store: what earlier processes learned; None = nothing is kept.
+    """
+
+    def __init__(self, config: Config, scheduler: Policy, log: Any, store: CostStore | None = None) -> None:
         self._config = config
         self._scheduler = scheduler
         self._log = log
-        self._runtimes: dict[Lane, LaneRuntime] = {}
+        self._store = store
+        self._lanes: dict[Lane, LoadedLane] = {}
 
     def load(self, folder: Path) -> Loaded:
         """Load the configured versions of every model found in `folder`."""
@@ -76,7 +105,21 @@ class Loader:
                     break
         required = self._config.models.required
         names = frozenset(found if required is None else required)
-        return Loaded(Catalog(serving, tuple(refused), names), self._runtimes)
+        self._make_known()
+        return Loaded(Catalog(serving, tuple(refused), names), self._lanes)
+
+    def _make_known(self) -> None:
+        """Give the scheduler its lanes, once it is clear which budget is the smallest."""
+        chunk_ns = round(self._config.batch.chunk_ms_max * 1e6)
+        if not chunk_ns and self._lanes:
+            chunk_ns = round(CHUNK_SHARE * min(loaded.budget_ns for loaded in self._lanes.values()))
+        for lane, loaded in self._lanes.items():
+            self._scheduler.add_lane(
+                lane,
+                loaded.cost,
+                budget_ns=loaded.budget_ns,
+                chunk_ns=chunk_ns if loaded.chunkable else None,
+            )
 
     def _load_version(self, path: Path, model: ModelConfig) -> ServedVersion:
         began = time.perf_counter()
@@ -87,16 +130,18 @@ class Loader:
         golden = _decode_golden(bundle, decoder)
         lanes: dict[str, Lane] = {}
         refused: dict[str, str] = {}
+        budget_ns = _budgets_ns(manifest.budget_ms, model)
         others = [variant for variant in manifest.variants if variant != manifest.default_variant]
         for variant in (manifest.default_variant, *others):
             lane = Lane(manifest.model, manifest.version, variant)
             try:
-                self._load_variant(bundle, lane, golden)
+                loaded = self._load_variant(bundle, lane, golden, min(budget_ns.values()))
             except (BadBundle, EngineError) as error:
                 refused[variant] = str(error)
                 self._log.error("variant refused", model=lane.model, variant=variant, reason=str(error))
                 continue
             lanes[variant] = lane
+            self._lanes[lane] = loaded
         if not lanes:
             raise BadBundle("; ".join(f"{variant}: {reason}" for variant, reason in refused.items()))
         self._log.info(
@@ -106,22 +151,28 @@ class Loader:
             variants=list(lanes),
             load_s=round(time.perf_counter() - began, 3),
         )
-        return ServedVersion(
-            bundle, decoder, lanes, next(iter(lanes)), refused, _budgets_ns(manifest.budget_ms, model)
-        )
+        return ServedVersion(bundle, decoder, lanes, next(iter(lanes)), refused, budget_ns)
 
-    def _load_variant(self, bundle: Bundle, lane: Lane, golden: Sequence[RankingRequest]) -> None:
+    def _load_variant(
+        self, bundle: Bundle, lane: Lane, golden: Sequence[RankingRequest], budget_ns: int
+    ) -> LoadedLane:
+        config, manifest = self._config, bundle.manifest
         engine = self._engine(bundle, lane.variant)
-        packers = [
-            Packer(bundle.layout, self._config.batch.rows_max) for _ in range(self._config.engine.executors)
-        ]
-        if self._config.engine.kind == "ort":
+        executors = range(config.engine.executors)
+        packers = [Packer(bundle.layout, config.batch.rows_max) for _ in executors]
+        brakes = [engine.brake() for _ in executors]
+        if config.engine.kind == "ort":
             check_golden(bundle, lane.variant, golden, engine, packers[0])
-        cost = self._warm_up(golden, engine, packers[0])
+        payloads = [request.payload for request in golden]
+        points = sweep(payloads, engine, packers[0], brakes[0], config.engine.warm_up_s_max)
+        cost = CostModel.fitted(points, per_request="R" in manifest.cost_axes)
+        digest = manifests.digest(manifest)
+        if self._store is not None and self._store.resume(lane, digest, cost):
+            self._log.info("learned costs resumed", model=lane.model, variant=lane.variant)
         if isinstance(engine, FakeEngine):
             engine.begin_script()
-        self._scheduler.add_lane(lane, cost)
-        self._runtimes[lane] = LaneRuntime(engine, packers)
+        runtime = LaneRuntime(engine, packers, brakes)
+        return LoadedLane(runtime, cost, digest, budget_ns, manifest.scoring.chunkable)
 
     def _engine(self, bundle: Bundle, variant: str) -> Engine:
         engine = self._config.engine
@@ -137,25 +188,6 @@ class Loader:
         return OrtEngine(
             bundle.graph(variant), bundle.layout, engine.providers, intra_op_threads(engine.intra_op_threads)
         )
-
-    def _warm_up(self, golden: Sequence[RankingRequest], engine: Engine, packer: Packer) -> CostModel:
-        ends = time.perf_counter() + self._config.engine.warm_up_s_max
-        points: list[tuple[int, int]] = []
-        for rows in WARM_UP_ROWS:
-            payloads: list[Payload] = []
-            while sum(payload.rows for payload in payloads) < rows:
-                payloads.append(golden[len(payloads) % len(golden)].payload)
-            times_ns: list[int] = []
-            for _ in range(WARM_UP_REPEATS):
-                began_ns = time.perf_counter_ns()
-                batch = packer.pack(payloads)
-                engine.run(batch)
-                times_ns.append(time.perf_counter_ns() - began_ns)
-            # The median, so that the first run's allocations do not count as the model's.
-            points.append((batch.rows, sorted(times_ns)[len(times_ns) // 2]))
-            if time.perf_counter() > ends:
-                break
-        return CostModel.fitted(points)
 
 
 def find_versions(folder: Path) -> dict[str, list[int]]:

@@ -29,6 +29,15 @@ def usable_cores(cgroup: Path = CGROUP) -> int:
     return cores if quota is None else max(1, min(cores, math.floor(quota)))
 
 
+def cpu_name(cpuinfo: Path = Path("/proc/cpuinfo")) -> str:
+    """The processor's name as it says it; "" where it does not."""
+    try:
+        lines = cpuinfo.read_text().splitlines()
+    except OSError:
+        return ""
+    return next((line.partition(":")[2].strip() for line in lines if line.startswith("model name")), "")
+
+
 def intra_op_threads(configured: int) -> int:
     """Threads of one run: as configured, or one core less than usable, which the front end keeps."""
     return configured or max(1, usable_cores() - 1)

@@ -15,11 +15,12 @@ from podium.v1 import ranking_pb2 as pb
 from server import reply, wire
 from server.catalog import Catalog, ServedVersion
 from server.core.decisions import Lane, Ticket
-from server.dispatcher import Dispatcher, clock_ns
+from server.dispatcher import Dispatcher
 from server.domain import Importance, RankingRequest, Scored
 from server.errors import RULES, Kind, Reason, Refusal, Refused
 from server.lift import lift
 from server.metrics import Metrics
+from server.run import clock_ns
 
 UNKNOWN = "unknown"
 """Label of a request whose model is not one of ours: a caller's text must not become a label."""
@@ -186,9 +187,16 @@ class Ranking:
         deadline_ns = _deadline_ns(request, served, remaining_s, passage)
         if deadline_ns <= passage.decoded_ns:
             raise wire.refuse(Reason.EXPIRED_ON_ARRIVAL, "The deadline had passed when the request was read.")
-        passage.ticket, passage.offered_ns = self._dispatcher.submit(
-            lane, request.payload, passage.arrival_ns, deadline_ns, passage.scored
+        ticket = Ticket(
+            self._dispatcher.number(),
+            lane,
+            request.payload.rows,
+            passage.arrival_ns,
+            deadline_ns,
+            request.importance,
         )
+        passage.offered_ns = self._dispatcher.submit(ticket, request.payload, passage.scored)
+        passage.ticket = ticket
 
     def _encode(self, passage: Passage, scored: Scored) -> bytes:
         """Scores to the answer's bytes."""

@@ -33,7 +33,9 @@ def of(refusal: Refusal, remaining_s: float | None = None) -> RefusalStatus:
     """
     rule = RULES[refusal.reason]
     info = error_details_pb2.ErrorInfo(
-        reason=refusal.reason.value, domain=DOMAIN, metadata={"kind": rule.kind.value}
+        reason=refusal.reason.value,
+        domain=DOMAIN,
+        metadata={"kind": rule.kind.value, **dict(refusal.facts)},
     )
     status = status_pb2.Status(code=int(rule.code), message=refusal.message)
     status.details.add().Pack(info)
@@ -48,7 +50,7 @@ def of(refusal: Refusal, remaining_s: float | None = None) -> RefusalStatus:
         wait = Duration()
         wait.FromMilliseconds(wait_ms)
         status.details.add().Pack(error_details_pb2.RetryInfo(retry_delay=wait))
-        if remaining_s is None or wait_ms < remaining_s * 1e3:
+        if remaining_s is None or wait_ms + refusal.needs_ms < remaining_s * 1e3:
             pushback_ms = max(wait_ms, _PUSHBACK_MS_MIN)
     trailers = (
         ("grpc-status-details-bin", status.SerializeToString()),

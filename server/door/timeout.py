@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from server.dispatcher import clock_ns
+from server.run import clock_ns
 
 _UNITS_S: Final = {b"H": 3600.0, b"M": 60.0, b"S": 1.0, b"m": 1e-3, b"u": 1e-6, b"n": 1e-9}
 _DIGITS_MAX: Final = 8

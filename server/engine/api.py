@@ -26,11 +26,30 @@ class Batch:
     rows: int
 
 
+class Brake(Protocol):
+    """Ends one executor's current run from another thread."""
+
+    def pull(self) -> None:
+        """The run raises EngineError soon, as soon as the engine can; without a run, nothing happens."""
+        ...
+
+
 class Engine(Protocol):
     """Runs one variant of one bundle."""
 
-    def run(self, batch: Batch) -> Mapping[str, Scores]:
-        """Return head -> float32 [N]. Raises EngineError when the run fails."""
+    computes_here: bool
+    """The calling thread does the work, so that its CPU time says how much that was."""
+
+    def brake(self) -> Brake:
+        """A brake for one executor."""
+        ...
+
+    def run(self, batch: Batch, brake: Brake | None = None) -> Mapping[str, Scores]:
+        """Return head -> float32 [N]. Raises EngineError when the run fails.
+
+        Args:
+            brake: one of this engine's, which may end the run.
+        """
         ...
 
 

@@ -4,14 +4,14 @@ for load-generator floors, for rehearsing an overload, for tests without a model
 
 from __future__ import annotations
 
-import time
+import threading
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 import numpy as np
 
 from server.domain import Scores
-from server.engine.api import Batch, EngineError
+from server.engine.api import Batch, Brake, EngineError
 from server.engine.layout import Layout
 
 
@@ -31,23 +31,42 @@ class Script:
     stall_s: Mapping[int, float] = field(default_factory=dict)
 
 
+class FakeBrake:
+    """Ends a scripted sleep."""
+
+    def __init__(self) -> None:
+        self.pulled = threading.Event()
+
+    def pull(self) -> None:
+        """Wake whoever sleeps."""
+        self.pulled.set()
+
+
 class FakeEngine:
     """A candidate's score is the mean of its numeric features, or its id's row scaled into [0, 1)."""
+
+    computes_here = False
 
     def __init__(self, layout: Layout, script: Script) -> None:
         self._layout = layout
         self._script = script
         self._runs: int | None = None
 
-    def run(self, batch: Batch) -> Mapping[str, Scores]:
+    def brake(self) -> FakeBrake:
+        """A brake for one executor."""
+        return FakeBrake()
+
+    def run(self, batch: Batch, brake: Brake | None = None) -> Mapping[str, Scores]:
         """Score one batch as scripted."""
+        pulled = brake.pulled if isinstance(brake, FakeBrake) else threading.Event()
+        pulled.clear()
         script = self._script
         seconds = script.overhead_s + batch.rows * script.row_s
         if self._runs is None:
-            time.sleep(seconds)
+            _sleep(seconds, pulled)
         else:
             run, self._runs = self._runs, self._runs + 1
-            time.sleep(seconds + script.stall_s.get(run, 0.0))
+            _sleep(seconds + script.stall_s.get(run, 0.0), pulled)
             if run in script.fail_runs:
                 raise EngineError(f"run {run} fails, as scripted")
         total = np.zeros(batch.rows, np.float32)
@@ -61,3 +80,8 @@ class FakeEngine:
     def begin_script(self) -> None:
         """Count runs, and obey the script's faults, from here: warm-up is no part of it."""
         self._runs = 0
+
+
+def _sleep(seconds: float, pulled: threading.Event) -> None:
+    if seconds > 0 and pulled.wait(seconds):
+        raise EngineError("the run was ended by force")

@@ -12,7 +12,7 @@ os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")  # noqa: TID251
 import onnxruntime as ort
 
 from server.domain import Scores
-from server.engine.api import Batch, EngineError, ProviderMissing
+from server.engine.api import Batch, Brake, EngineError, ProviderMissing
 from server.engine.layout import Layout
 
 _WARNING = (
@@ -33,6 +33,17 @@ def require_providers(providers: Sequence[str]) -> None:
                 f"engine.providers: {provider} is not available in this installation of onnxruntime "
                 f"{ort.__version__} (available: {', '.join(available)})"
             )
+
+
+class OrtBrake:
+    """ONNX Runtime looks at it between two nodes: a kernel that hangs is not ended by it."""
+
+    def __init__(self) -> None:
+        self.options = ort.RunOptions()
+
+    def pull(self) -> None:
+        """End the run that goes by these options."""
+        self.options.terminate = True
 
 
 class OrtEngine:
@@ -64,14 +75,23 @@ class OrtEngine:
             raise ProviderMissing(
                 f"engine.providers: asked for {', '.join(providers)}, got {', '.join(used)}"
             )
+        self.computes_here = list(providers) == ["CPUExecutionProvider"]
         self._outputs = list(layout.heads)
         self._heads = list(layout.heads.values())
         self._check(path.name, layout)
 
-    def run(self, batch: Batch) -> Mapping[str, Scores]:
+    def brake(self) -> OrtBrake:
+        """A brake for one executor."""
+        return OrtBrake()
+
+    def run(self, batch: Batch, brake: Brake | None = None) -> Mapping[str, Scores]:
         """Score one batch; the interpreter is free for other threads meanwhile."""
+        options = None
+        if isinstance(brake, OrtBrake):
+            options = brake.options
+            options.terminate = False  # whatever was meant for an earlier run
         try:
-            outputs = self._session.run(self._outputs, batch.feeds)
+            outputs = self._session.run(self._outputs, batch.feeds, options)
         except Exception as error:  # see above
             raise EngineError(f"run of {batch.rows} rows failed: {error}") from error
         return dict(zip(self._heads, outputs, strict=True))

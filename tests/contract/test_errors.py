@@ -40,6 +40,10 @@ def test_kind_and_code_agree(reason: Reason) -> None:
         Kind.UNREADY: {Code.UNAVAILABLE},
         Kind.FAILED: {Code.INTERNAL},
     }
+    if (
+        reason is Reason.EXECUTOR_LOST
+    ):  # our fault, and yet another replica can help
+        codes[Kind.FAILED] = {Code.UNAVAILABLE}
     assert RULES[reason].code in codes[RULES[reason].kind]
 
 
@@ -47,4 +51,6 @@ def test_kind_and_code_agree(reason: Reason) -> None:
 def test_retry_agrees_with_kind(reason: Reason) -> None:
     """Overload passes; an unready replica has neighbours; everything else would fail again."""
     retries = {Kind.OVERLOADED: {Retry.AFTER}, Kind.UNREADY: {Retry.AFTER, Retry.ELSEWHERE}}
+    if reason is Reason.EXECUTOR_LOST:  # ranking twice harms nobody
+        retries[Kind.FAILED] = {Retry.ELSEWHERE}
     assert RULES[reason].retry in retries.get(RULES[reason].kind, {Retry.NEVER})

@@ -1,0 +1,55 @@
+"""The warm-up sweep: runs of several shapes, timed, from which a cost model starts."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+
+import numpy as np
+
+from server.core.line import Point
+from server.domain import Payload
+from server.engine.api import Brake, Engine
+from server.engine.tensors import Packer
+
+SHAPES = ((1, 1), (1, 512), (1, 64), (8, 64), (1, 256), (16, 512), (4, 128), (1, 16))
+"""(requests, rows) of the runs, the most telling first: time may end the sweep."""
+REPEATS = 4
+
+
+def sweep(
+    payloads: Sequence[Payload], engine: Engine, packer: Packer, brake: Brake, seconds_max: float
+) -> list[Point]:
+    """Time runs of several shapes for at most `seconds_max`; at least one point.
+
+    Args:
+        payloads: requests to make the runs of, their candidates repeated as need be.
+    """
+    ends = time.perf_counter() + seconds_max
+    points: list[Point] = []
+    for requests, rows in SHAPES:
+        each = [rows * at // requests - rows * (at - 1) // requests for at in range(1, requests + 1)]
+        parts = [_resized(payloads[at % len(payloads)], count) for at, count in enumerate(each)]
+        times_ns = []
+        for _ in range(REPEATS):
+            times_ns.append(_time_ns(parts, engine, packer, brake))
+            if time.perf_counter() > ends:
+                break
+        # The median, so that the first run's allocations do not count as the model's.
+        points.append(Point(requests, rows, sorted(times_ns)[len(times_ns) // 2]))
+        if time.perf_counter() > ends:
+            break
+    return points
+
+
+def _time_ns(parts: Sequence[Payload], engine: Engine, packer: Packer, brake: Brake) -> int:
+    clock = time.thread_time_ns if engine.computes_here else time.perf_counter_ns
+    began_ns = clock()
+    engine.run(packer.pack(parts), brake)
+    return clock() - began_ns
+
+
+def _resized(payload: Payload, rows: int) -> Payload:
+    """The same request with so many candidates."""
+    at = np.arange(rows) % payload.rows
+    return Payload(payload.context, tuple(column[at] for column in payload.candidates), rows)
