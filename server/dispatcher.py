@@ -182,13 +182,16 @@ class Dispatcher:
         for waiter in lost:
             self._settle(waiter, refusals.lost())
         for entry in stuck:
-            if entry.hopeless and entry.executor not in self._braked:
+            # Not while somebody has time left: the run may yet come back, by force it gives nothing.
+            if entry.hopeless and all(waiter.told for waiter in self._running[entry.executor]):
                 self._brake(entry)
         self._watcher = None
         if busy:
             self._watch_again()
 
     def _brake(self, entry: Stuck) -> None:
+        if entry.executor in self._braked:
+            return
         self._braked.add(entry.executor)
         lane = entry.dispatch.lane
         self._log.error("run is stuck and will be ended", model=lane.model, variant=lane.variant)

@@ -14,32 +14,40 @@ from server.engine.tensors import Packer
 
 SHAPES = ((1, 1), (1, 512), (1, 64), (8, 64), (1, 256), (16, 512), (4, 128), (1, 16))
 """(requests, rows) of the runs, the most telling first: time may end the sweep."""
-REPEATS = 4
+SHAPES_MIN = 2
+"""Run once however long it takes: from one shape nobody can tell what is overhead and what is work."""
+ROUNDS = 4
 
 
 def sweep(
     payloads: Sequence[Payload], engine: Engine, packer: Packer, brake: Brake, seconds_max: float
 ) -> list[Point]:
-    """Time runs of several shapes for at most `seconds_max`; at least one point.
+    """Time runs of several shapes, round by round, for about `seconds_max`; at least two points.
 
     Args:
         payloads: requests to make the runs of, their candidates repeated as need be.
     """
     ends = time.perf_counter() + seconds_max
-    points: list[Point] = []
-    for requests, rows in SHAPES:
-        each = [rows * at // requests - rows * (at - 1) // requests for at in range(1, requests + 1)]
-        parts = [_resized(payloads[at % len(payloads)], count) for at, count in enumerate(each)]
-        times_ns = []
-        for _ in range(REPEATS):
-            times_ns.append(_time_ns(parts, engine, packer, brake))
-            if time.perf_counter() > ends:
+    shapes = [(requests, rows, _payloads(payloads, requests, rows)) for requests, rows in SHAPES]
+    times_ns: list[list[int]] = [[] for _ in shapes]
+    for _ in range(ROUNDS):
+        for at, (_, _, parts) in enumerate(shapes):
+            if at >= SHAPES_MIN and time.perf_counter() > ends:
                 break
-        # The median, so that the first run's allocations do not count as the model's.
-        points.append(Point(requests, rows, sorted(times_ns)[len(times_ns) // 2]))
+            times_ns[at].append(_time_ns(parts, engine, packer, brake))
         if time.perf_counter() > ends:
             break
-    return points
+    # The median, so that the first run's allocations do not count as the model's.
+    return [
+        Point(requests, rows, sorted(took)[len(took) // 2])
+        for (requests, rows, _), took in zip(shapes, times_ns, strict=True)
+        if took
+    ]
+
+
+def _payloads(payloads: Sequence[Payload], requests: int, rows: int) -> list[Payload]:
+    counts = [rows * (at + 1) // requests - rows * at // requests for at in range(requests)]
+    return [_resized(payloads[at % len(payloads)], count) for at, count in enumerate(counts)]
 
 
 def _time_ns(parts: Sequence[Payload], engine: Engine, packer: Packer, brake: Brake) -> int:

@@ -65,6 +65,7 @@ class TinyRanker:
     variants: Sequence[str] = ("int8", "fp32")
     """The first is the default."""
     requires: Sequence[str] = field(default_factory=lambda: ["vocab"])
+    chunkable: bool = False
     features_dtype: Literal["float32", "float16"] = "float32"
     """As sent, and as the graph takes them; it computes in float32."""
 
@@ -149,7 +150,7 @@ class TinyRanker:
             version=self.version,
             created="2026-01-01T00:00:00Z",
             budget_ms=self.budget_ms,
-            scoring=m.Scoring(),
+            scoring=m.Scoring(chunkable=self.chunkable),
             axes={
                 "R": m.Axis(max=64),
                 "N": m.Axis(max=self.candidates_max),
