@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from importlib.metadata import version
 from pathlib import Path
 
+import msgspec
 import uvloop
 from prometheus_client import CollectorRegistry
 
@@ -29,6 +30,7 @@ from server.loader import Loader, find_versions
 from server.machine import intra_op_threads, usable_cores
 from server.metrics import Metrics
 from server.ops_http import OpsServer
+from server.overview import overview
 from server.policies import policy
 from server.ranking import Ranking
 from server.run import clock_ns
@@ -122,6 +124,7 @@ class Server:
         self._health = Health()
         self._store = CostStore(Path(config.state_dir), _engine_text(config)) if config.state_dir else None
         self._digests: dict[Lane, str] = {}
+        self._was_lost = False
         self._stops = 0
         self._stopped = asyncio.Event()
 
@@ -149,7 +152,7 @@ class Server:
             address = f"{listen.host}:{listen.grpc_port}"
             raise StartError(f"listen.grpc_port: cannot listen on {address}; is it in use?") from error
         try:
-            ops = OpsServer(listen.host, listen.ops_port, registry, self._readiness)
+            ops = OpsServer(listen.host, listen.ops_port, registry, self._readiness, self._overview)
         except OSError as error:
             address = f"{listen.host}:{listen.ops_port}"
             raise StartError(f"listen.ops_port: cannot listen on {address}: {error.strerror}") from error
@@ -222,6 +225,20 @@ class Server:
             due_ns = clock_ns() + round(LOOP_BEAT_S * 1e9)
             await asyncio.sleep(LOOP_BEAT_S)
             self._metrics.loop_lag.observe(max(clock_ns() - due_ns, 0) / 1e9)
+            self._publish_loss()
+
+    def _publish_loss(self) -> None:
+        """A server whose executors are all stuck for seconds is no busy one: send the callers elsewhere."""
+        lost, catalog = self._dispatcher.lost, self._ranking.catalog
+        if lost == self._was_lost or catalog is None:
+            return
+        self._was_lost = lost
+        if lost:
+            self._log.error("every executor is stuck")
+            self._health.lost()
+        else:
+            self._log.info("an executor is back")
+            self._health.loaded(catalog)
 
     async def _keep_costs_now_and_then(self) -> None:
         while self._store is not None:
@@ -246,8 +263,17 @@ class Server:
             return False, "draining"
         if catalog is None:
             return False, "loading"
+        if self._dispatcher.lost:
+            return False, "every executor is stuck"
         missing = catalog.missing()
         return (False, f"no serving version: {', '.join(missing)}") if missing else (True, "ready")
+
+    def _overview(self) -> bytes:
+        ranking, dispatcher = self._ranking, self._dispatcher
+        found = overview(
+            self._readiness(), self._config, ranking.catalog, dispatcher.snapshot(), dispatcher.costs()
+        )
+        return msgspec.json.format(msgspec.json.encode(found), indent=2) + b"\n"
 
     def _versions(self) -> list[tuple[str, ...]]:
         catalog = self._ranking.catalog

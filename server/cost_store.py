@@ -63,6 +63,7 @@ class CostStore:
         if len(kept.ratios) != len(cost.ratios):
             return False
         cost.resume(line, kept.ratios)
+        cost.runs = kept.runs
         return True
 
     def save(self, lane: Lane, bundle_sha256: str, state: dict[str, Any]) -> None:

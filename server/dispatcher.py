@@ -28,6 +28,8 @@ TIMER_TICK_S = 0.001
 """uvloop's timers round to a millisecond."""
 TIMER_S_MAX = 0.005
 """While anything waits, expiry is looked at this often: an expired request is answered within 6 ms."""
+CURVE_ROWS = (1, 20, 100, 500, 1000)
+"""Candidates of one request for which `costs` tells the predicted time."""
 WATCH_S = 0.01
 """While anything runs, stuck runs are looked for this often."""
 
@@ -50,6 +52,8 @@ class Dispatcher:
         self._stopping = False
         self._wake_due = False
         self._braked: set[int] = set()  # executors whose hopeless run has been told to end
+        self.lost = False
+        """No executor is left that comes back: nothing can be served here."""
         self._timer: asyncio.TimerHandle | None = None
         self._watcher: asyncio.TimerHandle | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -118,7 +122,12 @@ class Dispatcher:
         """What each lane's cost model and margin have learned, as plain numbers; any thread may ask."""
         with self._lock:
             return {
-                lane: {**terms.cost.state(), "margin_ns": terms.margin.ns, "chunk_ns": terms.chunk_ns}
+                lane: {
+                    **terms.cost.state(),
+                    "margin_ns": terms.margin.ns,
+                    "chunk_ns": terms.chunk_ns,
+                    "predicted_ns": {rows: terms.cost.predict_ns(1, rows) for rows in CURVE_ROWS},
+                }
                 for lane, terms in self._scheduler.terms.items()
             }
 
@@ -185,6 +194,7 @@ class Dispatcher:
             # Not while somebody has time left: the run may yet come back, by force it gives nothing.
             if entry.hopeless and all(waiter.told for waiter in self._running[entry.executor]):
                 self._brake(entry)
+        self.lost = sum(entry.hopeless for entry in stuck) == self._executors
         self._watcher = None
         if busy:
             self._watch_again()
@@ -262,6 +272,7 @@ class Dispatcher:
     def _finished(self, result: Result, ratio: float | None) -> None:
         dispatch, metrics = result.dispatch, self._metrics
         self._braked.discard(dispatch.executor)
+        self.lost = False
         for part, waiter, outcome in zip(dispatch.parts, result.waiters, result.outcomes, strict=True):
             if waiter.told:
                 continue

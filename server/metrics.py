@@ -190,6 +190,10 @@ class Metrics(Collector):
             now = self._scheduler()
             yield _gauge("podium_queue_depth", "Waiting requests.", now.queue_depth)
             yield _gauge("podium_planned_work_seconds", "Predicted time to done.", now.planned_work_ns / 1e9)
+            yield _gauge("podium_executors_stuck", "Executors in a run that is overdue.", now.executors_stuck)
+            probes = CounterMetricFamily("podium_probes", "Runs that tested an estimate that admits nothing.")
+            probes.add_metric([], now.probes)
+            yield probes
         yield _gauge("podium_in_flight", "Requests inside.", self._in_flight())
         info = GaugeMetricFamily(
             "podium_model_info", "Variants by state.", labels=["model", "version", "variant", "state"]

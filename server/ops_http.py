@@ -1,4 +1,7 @@
-"""The operations port: /metrics, /livez, /readyz. A thread of its own, so that it answers under overload."""
+"""The operations port: /metrics, /livez, /readyz, /status.json.
+
+A thread of its own, so that it answers under overload.
+"""
 
 from __future__ import annotations
 
@@ -14,12 +17,16 @@ CLOSING_POLL_S = 0.05
 
 Readiness = Callable[[], tuple[bool, str]]
 """Whether the server is ready, and a sentence for a person."""
+Overview = Callable[[], bytes]
+"""All that the server can say of itself, as JSON."""
 
 
 class OpsServer:
     """Serves until closed; port 0 picks a free one."""
 
-    def __init__(self, host: str, port: int, registry: CollectorRegistry, readiness: Readiness) -> None:
+    def __init__(
+        self, host: str, port: int, registry: CollectorRegistry, readiness: Readiness, overview: Overview
+    ) -> None:
         """Bind the port. Raises OSError when it is taken."""
 
         class Handler(BaseHTTPRequestHandler):
@@ -32,8 +39,10 @@ class OpsServer:
                 elif self.path == "/readyz":
                     ready, sentence = readiness()
                     self._reply(200 if ready else 503, f"{sentence}\n".encode(), "text/plain")
+                elif self.path == "/status.json":
+                    self._reply(200, overview(), "application/json")
                 else:
-                    self._reply(404, b"try /metrics, /livez or /readyz\n", "text/plain")
+                    self._reply(404, b"try /metrics, /livez, /readyz or /status.json\n", "text/plain")
 
             def _reply(self, status: int, body: bytes, content_type: str) -> None:
                 self.send_response(status)

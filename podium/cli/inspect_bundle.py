@@ -15,9 +15,13 @@ from rich.table import Table
 from podium.cli.failure import fail
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from protos.manifest import Manifest, Variant
 
 _REPORT_FILE = "report.json"
+COST_ROWS = (20, 100, 500)
+"""Candidates of one request for which the learned mean run time is shown."""
 _VERDICT_STYLE = {"pass": "green", "fail": "red"}
 
 
@@ -28,20 +32,30 @@ def add_to(app: typer.Typer) -> None:
     def inspect(
         bundle: Annotated[Path, typer.Argument(metavar="BUNDLE", help="folder NAME/VERSION")],
         as_json: Annotated[bool, typer.Option("--json", help="print JSON")] = False,
+        state_dir: Annotated[
+            Path | None, typer.Option(help="a server's state_dir: show what runs have cost there")
+        ] = None,
     ) -> None:
-        """Verify a bundle's files and show its manifest, variants and gates."""
+        """Verify a bundle's files and show its manifest, variants, gates and learned costs."""
+        from protos.manifest import digest
+        from server.cost_store import kept
         from server.engine.bundle import BadBundle, open_bundle
 
         try:
             manifest = open_bundle(bundle.resolve()).manifest
             gates = _gates(bundle)
+            costs = []
+            if state_dir is not None:
+                costs = kept(state_dir, manifest.model, manifest.version, digest(manifest))
         except (BadBundle, OSError, ValueError) as error:
             fail("inspect", error)
         if as_json:
-            found = {"verified": True, "manifest": manifest, "gates": gates}
+            found = {"verified": True, "manifest": manifest, "gates": gates, "costs": costs}
             sys.stdout.write(msgspec.json.format(msgspec.json.encode(found), indent=2).decode() + "\n")
-        else:
-            _print(manifest, gates)
+            return
+        _print(manifest, gates)
+        if state_dir is not None:
+            _print_costs(costs, state_dir)
 
 
 def _gates(bundle: Path) -> list[dict[str, Any]]:
@@ -78,6 +92,20 @@ def _print(manifest: Manifest, gates: list[dict[str, Any]]) -> None:
             verdict = f"[{style}]{gate['verdict']}[/]"
             table.add_row(gate["gate"], gate["variant"], verdict, escape(gate["sentence"]))
         console.print(table)
+
+
+def _print_costs(costs: Sequence[Any], state_dir: Path) -> None:
+    """Mean run times of one request by candidates, as servers over this state_dir have learned them."""
+    console = Console()
+    if not costs:
+        console.print(f"no learned costs of this bundle in {state_dir}", highlight=False)
+        return
+    table = Table("mean run of one request", *map(str, COST_ROWS), "runs", box=None, pad_edge=False)
+    for cost in costs:
+        means = [f"{cost.mean_ns(1, rows) / 1e6:.2f} ms" for rows in COST_ROWS]
+        table.add_row(cost.variant, *means, f"{cost.runs:,}")
+        console.print(f"learned on {cost.machine}", soft_wrap=True, highlight=False)
+    console.print(table)
 
 
 def _variants(manifest: Manifest) -> Table:

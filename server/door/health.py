@@ -46,6 +46,10 @@ class Health:
             found[f"model/{name}"] = _SERVING if catalog.serving.get(name) else _NOT_SERVING
         self._set(found)
 
+    def lost(self) -> None:
+        """Everything NOT_SERVING, until `loaded` says otherwise."""
+        self._set(dict.fromkeys(self._statuses, _NOT_SERVING))
+
     def draining(self) -> None:
         """Everything NOT_SERVING, for good."""
         self._set(dict.fromkeys(self._statuses, _NOT_SERVING))

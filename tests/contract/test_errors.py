@@ -40,9 +40,7 @@ def test_kind_and_code_agree(reason: Reason) -> None:
         Kind.UNREADY: {Code.UNAVAILABLE},
         Kind.FAILED: {Code.INTERNAL},
     }
-    if (
-        reason is Reason.EXECUTOR_LOST
-    ):  # our fault, and yet another replica can help
+    if reason is Reason.EXECUTOR_LOST:  # our fault, and yet another replica can help
         codes[Kind.FAILED] = {Code.UNAVAILABLE}
     assert RULES[reason].code in codes[RULES[reason].kind]
 

@@ -30,7 +30,7 @@ SERVER_LAYERS = (
     {"__main__"},
     {"app"},
     {"door", "ops_http"},
-    {"ranking", "loader"},
+    {"ranking", "loader", "overview"},
     {"dispatcher", "catalog", "policies", "cost_store"},
     {"wire", "reply", "run", "warm_up"},
     {"tensor_field", "waiter", "refusals"},

@@ -30,6 +30,8 @@ COUNTED = {
     "podium_queue_depth",
     "podium_in_flight",
     "podium_model_info",
+    "podium_executors_stuck",
+    "podium_probes",
 }
 """Metrics that count things; every other one is a quantity and ends with its unit."""
 
