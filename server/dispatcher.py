@@ -14,7 +14,7 @@ from collections.abc import Mapping
 from queue import Empty, SimpleQueue
 from typing import Any
 
-from server import refusals, tuning
+from server import refusals
 from server.core.decisions import Admitted, Dispatch, Idle, Lane, Part, Snapshot, Stuck, Ticket
 from server.core.policy import Policy
 from server.domain import Payload, Scored
@@ -22,6 +22,7 @@ from server.engine.api import EngineError
 from server.errors import Refusal, Refused
 from server.metrics import Metrics
 from server.run import LaneRuntime, Result, clock_ns, run
+from server.turns import Turns
 from server.waiter import Settle, Waiter
 
 TIMER_TICK_S = 0.001
@@ -47,6 +48,7 @@ class Dispatcher:
         self._log = log
         self._runtimes: dict[Lane, LaneRuntime] = {}
         self._tickets = 0
+        self._turns = Turns()
         self._asleep: list[SimpleQueue[None]] = []  # one wake-up slot per sleeping executor
         self._executors = executors
         self._stopping = False
@@ -144,6 +146,7 @@ class Dispatcher:
 
     def _wake(self) -> None:
         self._wake_due = False
+        self._turns.taken(clock_ns())
         with self._lock:
             while self._asleep:  # all: one turn of the loop may have brought work for several
                 self._asleep.pop().put(None)
@@ -210,17 +213,18 @@ class Dispatcher:
     def _execute(self, executor: int) -> None:
         """The executor's thread: pull, run, report."""
         assert self._loop is not None
-        tuning.stand_back()
+        turns = self._turns
+        turns.stand_back()
         slot: SimpleQueue[None] = SimpleQueue()
         result: Result | None = None
         while True:
+            if result is not None:
+                if not self._report(executor, result):
+                    return
+                result = None
+                turns.step_aside()
             with self._lock:  # decide under the lock; act outside it
-                ratio = None
-                now_ns = clock_ns()
-                if result is not None:
-                    self._running[executor] = []
-                    ratio = self._scheduler.complete(executor, result.time, now_ns=now_ns)
-                step = self._scheduler.step(executor, now_ns=now_ns)
+                step = self._scheduler.step(executor, now_ns=clock_ns())
                 if isinstance(step, Dispatch):
                     waiters = [self._waiter(part) for part in step.parts]
                     self._running[executor] = waiters
@@ -228,16 +232,23 @@ class Dispatcher:
                     self._asleep.append(slot)
                 if self._stopping:
                     return
-            if result is not None:
-                try:
-                    self._loop.call_soon_threadsafe(self._finished, result, ratio)
-                except RuntimeError:  # the loop was closed under a run
-                    return
-                result = None
             if isinstance(step, Dispatch):
+                turns.begin(step.predicted_ns)
                 result = run(step, self._runtimes[step.lane], waiters)
             else:
                 self._sleep(slot, step)
+
+    def _report(self, executor: int, result: Result) -> bool:
+        """A run has ended; False if there is no loop left to be told."""
+        assert self._loop is not None
+        with self._lock:
+            self._running[executor] = []
+            ratio = self._scheduler.complete(executor, result.time, now_ns=clock_ns())
+        try:
+            self._loop.call_soon_threadsafe(self._finished, result, ratio)
+        except RuntimeError:  # closed under a run
+            return False
+        return True
 
     def _sleep(self, slot: SimpleQueue[None], idle: Idle) -> None:
         if idle.until_ns is None:
@@ -271,6 +282,7 @@ class Dispatcher:
 
     def _finished(self, result: Result, ratio: float | None) -> None:
         dispatch, metrics = result.dispatch, self._metrics
+        self._turns.taken(clock_ns())
         self._braked.discard(dispatch.executor)
         self.lost = False
         for part, waiter, outcome in zip(dispatch.parts, result.waiters, result.outcomes, strict=True):

@@ -1,107 +1,169 @@
-"""How long will a run of n rows take: learned, per lane.
+"""How long will a run take: learned, per lane.
 
-time(rows) ≈ ratio · (overhead + row · rows). The line is a least-squares fit with forgetting over finished
-runs; `ratio` tracks a high quantile of actual / fitted by adaptive conformal inference (Gibbs and Candès,
-2021): a miss raises it by eta·tau, a hit lowers it by eta·(1 - tau), which bounds the long-run miss rate
-whatever the distribution. Only runs that finished teach; failures and cancellations never do.
+time = line(requests, rows) · stretch · ratio. Three questions, asked apart, because they have different
+answers on a core that others use as well:
+
+- `line`: the executor's CPU time, a property of the model and the machine.
+- `stretch`: wall / CPU, a property of the neighbours; a mean that forgets within some tens of runs.
+- `ratio`: a high quantile of actual / (line · stretch) per size group, by adaptive conformal inference (Gibbs
+  and Candès, 2021): a miss raises it by eta·tau, a hit lowers it by eta·(1 - tau). So, whatever the
+  distribution, in the long run a share of at most 1 - tau + (RATIO_MAX + eta) / (eta · n) of n runs takes
+  longer than predicted.
+
+Only runs that finished teach; failures and cancellations never do. A stall is one miss and nothing else.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from typing import Any
 
-FORGETTING = 0.98
-"""Weight kept per run: about the last 50 runs decide the line, so a slow core is learned within a second."""
+from server.core.decisions import RunTime
+from server.core.drift import Drift
+from server.core.line import Line, Point
+
 TAU = 0.99
-"""Quantile of actual / fitted that a prediction should cover."""
+"""Quantile of actual / mean that a prediction should cover."""
 ETA = 0.1
 """One miss raises the ratio by 0.099, one hit lowers it by 0.001: two misses absorb a 20 % slower clock."""
 RATIO_MAX = 4.0
 """Beyond this a run is a stall (a page-in, a stopped process), not the model: counted once, not fitted."""
 STALLS_BELIEVED = 5
 """This many stalls in a row are no stalls: the machine has changed."""
-DOUBT = 0.02
-"""Share of the way to the warm-up's profile that one doubt goes back: 340 bring a 100-fold estimate within
-a tenth. More heals sooner, and on a machine that truly is slower it starts more runs that end late."""
+STRETCH_MAX = 4.0
+STRETCH_SHARE = 0.05
+"""Of the newest run in the mean: the last 20 decide."""
+GROUPS_NS = (1_000_000.0, 4_000_000.0)
+"""Mean times that divide small, medium and large runs: a neighbour's 0.3 ms is much of the first only."""
+SILENCE_NS = 5_000_000_000
+HALF_LIFE_NS = 5_000_000_000
+"""After so long without a run, what was learned loses half of its distance to the warm-up's in so long."""
+PROBE_NS_MIN = 100_000_000
+PROBE_NS_MAX = 5_000_000_000
 
 
 @dataclass(slots=True)
 class CostModel:
     """Predicts run times of one lane; integer nanoseconds in and out."""
 
-    overhead_ns: float
-    row_ns: float
-    ratio: float = 1.2
-    _stalls: int = 0
-    _sums: list[float] = field(default_factory=lambda: [0.0] * 5)  # w, w·x, w·y, w·x², w·x·y
-    _profile: tuple[float, float, float] = field(init=False)  # overhead, row and ratio at the start
+    line: Line
+    ratios: list[float] = field(default_factory=lambda: [1.2] * (len(GROUPS_NS) + 1))
+    stretch: float = 1.0
+    runs: int = 0
+    """Runs that taught."""
+    stalls: int = 0
+    drifts: int = 0
+    _stalled: int = 0  # in a row
+    _drift: Drift = field(default_factory=Drift)
+    _taught_ns: int | None = None
+    _healed_ns: int = 0
+    _probe_gap_ns: int = PROBE_NS_MIN
+    _probe_due_ns: int = 0
+    _profile: Line = field(init=False)
+    _profile_ratios: list[float] = field(init=False)
 
     def __post_init__(self) -> None:
-        self._profile = (self.overhead_ns, self.row_ns, self.ratio)
+        self._profile = replace(self.line)
+        self._profile_ratios = list(self.ratios)
 
     @classmethod
-    def fitted(cls, points: Sequence[tuple[int, int]]) -> CostModel:
-        """Start from a warm-up sweep: (rows, ns) pairs.
+    def fitted(cls, points: Sequence[Point], *, per_request: bool = True) -> CostModel:
+        """Start from a warm-up sweep.
 
         Raises:
             ValueError: there are no points.
         """
-        if not points:
-            raise ValueError("a cost model needs at least one measured run")
-        rows, ns = min(points)
-        model = cls(overhead_ns=ns / 2, row_ns=ns / 2 / max(rows, 1))
-        for rows, ns in points:
-            model._fit(rows, ns)
-        model._profile = (model.overhead_ns, model.row_ns, model.ratio)
-        return model
+        return cls(Line.fitted(points, per_request=per_request))
 
-    def predict_ns(self, rows: int) -> int:
-        """Predicted time of one run of `rows` rows."""
-        return math.ceil(self.ratio * (self.overhead_ns + self.row_ns * rows))
+    def predict_ns(self, requests: int, rows: int) -> int:
+        """Predicted time of one run."""
+        mean_ns = self.line.mean_ns(requests, rows)
+        return math.ceil(self.ratios[_group(mean_ns)] * self.stretch * mean_ns)
 
-    def learn(self, rows: int, actual_ns: int) -> float:
+    def profile_ns(self, requests: int, rows: int) -> int:
+        """What the warm-up would say, without any caution: what a probe may take."""
+        return math.ceil(self._profile.mean_ns(requests, rows))
+
+    def shared_ns(self) -> float:
+        """What two runs save by being one: its fixed part."""
+        return self.line.run_ns * self.stretch
+
+    def learn(self, requests: int, rows: int, run: RunTime, now_ns: int) -> float:
         """Take in a finished run; return actual / predicted."""
-        predicted_ns = self.predict_ns(rows)
-        observed = actual_ns / max(predicted_ns / self.ratio, 1.0)
-        self.ratio += ETA * (TAU if observed > self.ratio else TAU - 1.0)
-        self.ratio = min(max(self.ratio, 1.0), RATIO_MAX)
-        self._stalls = self._stalls + 1 if observed > RATIO_MAX else 0
-        if not self._stalls or self._stalls >= STALLS_BELIEVED:
-            self._fit(rows, actual_ns)
-        return actual_ns / max(predicted_ns, 1)
-
-    def profile_ns(self, rows: int) -> int:
-        """What the model predicted for `rows` rows when it started."""
-        overhead_ns, row_ns, ratio = self._profile
-        return math.ceil(ratio * (overhead_ns + row_ns * rows))
-
-    def doubt(self) -> None:
-        """Believe a little less of what was learned.
-
-        An over-estimate admits nothing, so nothing runs, so nothing teaches: only a refusal can heal it. What
-        was measured is dropped as well, so that the next run sets the level by itself.
-        """
-        overhead_ns, row_ns, ratio = self._profile
-        self.overhead_ns += DOUBT * (overhead_ns - self.overhead_ns)
-        self.row_ns += DOUBT * (row_ns - self.row_ns)
-        self.ratio += DOUBT * (ratio - self.ratio)
-        self._sums = [0.0] * 5
-
-    def _fit(self, rows: int, ns: int) -> None:
-        w, wx, wy, wxx, wxy = (FORGETTING * s for s in self._sums)
-        w, wx, wy, wxx, wxy = w + 1.0, wx + rows, wy + ns, wxx + rows * rows, wxy + rows * ns
-        self._sums = [w, wx, wy, wxx, wxy]
-        x, y = wx / w, wy / w
-        spread = wxx / w - x * x
-        if spread > (0.05 * x) ** 2:
-            self.row_ns = max((wxy / w - x * y) / spread, 0.0)
-            self.overhead_ns = y - self.row_ns * x
-            if self.overhead_ns < 0.0:
-                self.overhead_ns, self.row_ns = 0.0, y / x
+        predicted_ns = self.predict_ns(requests, rows)
+        mean_ns = self.line.mean_ns(requests, rows)
+        cpu_ns = run.wall_ns if run.cpu_ns is None else min(run.cpu_ns, run.wall_ns)
+        observed = run.wall_ns / (mean_ns * self.stretch)
+        group = _group(mean_ns)
+        ratio = self.ratios[group] + ETA * (TAU if observed > self.ratios[group] else TAU - 1.0)
+        self.ratios[group] = min(max(ratio, 1.0), RATIO_MAX)
+        self._taught_ns = self._healed_ns = now_ns
+        self.runs += 1
+        self._stalled = self._stalled + 1 if observed > RATIO_MAX else 0
+        if self._stalled and self._stalled < STALLS_BELIEVED:
+            self.stalls += 1
         else:
-            # One size only says nothing about the slope: keep the shape, move the level.
-            scale = y / max(self.overhead_ns + self.row_ns * x, 1.0)
-            self.overhead_ns *= scale
-            self.row_ns *= scale
+            self._fit(Point(requests, rows, cpu_ns), run.wall_ns / max(cpu_ns, 1))
+        return run.wall_ns / max(predicted_ns, 1)
+
+    def heal(self, now_ns: int) -> None:
+        """Believe less of what was learned the longer nothing has run.
+
+        An over-estimate admits nothing, so nothing runs, so nothing teaches.
+        """
+        if self._taught_ns is None or now_ns - self._taught_ns < SILENCE_NS:
+            return
+        since_ns = max(self._healed_ns, self._taught_ns + SILENCE_NS)
+        share = 1.0 - 0.5 ** ((now_ns - since_ns) / HALF_LIFE_NS)
+        self._healed_ns = now_ns
+        self.line.towards(self._profile, share)
+        self.stretch += share * (1.0 - self.stretch)
+        for group, start in enumerate(self._profile_ratios):
+            self.ratios[group] += share * (start - self.ratios[group])
+
+    def may_probe(self, now_ns: int) -> bool:
+        """Whether it is time to try what the model says cannot be done."""
+        return now_ns >= self._probe_due_ns
+
+    def begin_probe(self, now_ns: int) -> None:
+        """A probe starts; the next one has to wait."""
+        self._probe_due_ns = now_ns + self._probe_gap_ns
+
+    def end_probe(self, *, in_time: bool) -> None:
+        """If it ended in time the model errs, and may be tried often; else it was right, and seldom."""
+        self._probe_gap_ns = PROBE_NS_MIN if in_time else min(2 * self._probe_gap_ns, PROBE_NS_MAX)
+
+    def state(self) -> dict[str, Any]:
+        """What was learned, as plain numbers, to keep or to show."""
+        return {
+            "run_ns": self.line.run_ns,
+            "request_ns": self.line.request_ns,
+            "row_ns": self.line.row_ns,
+            "ratios": list(self.ratios),
+            "stretch": self.stretch,
+            "runs": self.runs,
+            "stalls": self.stalls,
+            "drifts": self.drifts,
+        }
+
+    def resume(self, line: Line, ratios: Sequence[float]) -> None:
+        """Begin with what an earlier process learned; the warm-up stays what silence leads back to."""
+        self.line.towards(line, 1.0)
+        self.line.settle(0.1)
+        self.ratios[:] = [min(max(ratio, 1.0), RATIO_MAX) for ratio in ratios]
+
+    def _fit(self, point: Point, stretch: float) -> None:
+        mean_ns = self.line.mean_ns(point.requests, point.rows)
+        factor = self._drift.see(point.ns / mean_ns)
+        if factor is not None:
+            self.line.scale(factor)
+            self.drifts += 1
+        else:
+            self.line.learn(point)
+        self.stretch += STRETCH_SHARE * (min(max(stretch, 1.0), STRETCH_MAX) - self.stretch)
+
+
+def _group(mean_ns: float) -> int:
+    return 0 if mean_ns < GROUPS_NS[0] else 1 if mean_ns < GROUPS_NS[1] else 2

@@ -7,6 +7,9 @@ from typing import NamedTuple, TypeAlias
 
 from server.errors import Reason
 
+DEFAULT_IMPORTANCE = 2
+"""As on the wire: 1 critical, 2 default, 3 sheddable; less is more important."""
+
 
 class Lane(NamedTuple):
     """What may share a run: one variant of one model version. Each lane has a cost model of its own."""
@@ -24,11 +27,28 @@ class Ticket(NamedTuple):
     rows: int
     arrival_ns: int
     deadline_ns: int
+    importance: int = DEFAULT_IMPORTANCE
+
+
+class Part(NamedTuple):
+    """A stretch of a ticket's rows that runs in one piece; most tickets have one part, themselves."""
+
+    ticket: Ticket
+    start: int
+    rows: int
 
 
 @dataclass(frozen=True, slots=True)
 class Admitted:
-    """The plan holds a place where this ticket finishes in time and nobody admitted becomes late."""
+    """The plan holds a place where this ticket finishes in time and nobody admitted becomes late.
+
+    Attributes:
+        parts: how many runs it is split over.
+        displaced: less important tickets that had to go for it; they have left the queue.
+    """
+
+    parts: int = 1
+    displaced: tuple[Ticket, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,21 +67,59 @@ class Rejected:
 
 @dataclass(frozen=True, slots=True)
 class Dispatch:
-    """Run these tickets, now, on this executor; they share a lane and are in deadline order."""
+    """Run these parts, now, on this executor; they share a lane.
+
+    Attributes:
+        probe: started although the model says that it cannot end in time, to learn whether the model errs.
+    """
 
     executor: int
     lane: Lane
-    tickets: tuple[Ticket, ...]
+    parts: tuple[Part, ...]
     rows: int
     predicted_ns: int
+    probe: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class Idle:
-    """Nothing to start: nothing waits that could still finish in time."""
+    """Nothing to start.
+
+    Attributes:
+        until_ns: ask again then, if nothing new has come; None = only when something new comes.
+    """
+
+    until_ns: int | None = None
 
 
 Step: TypeAlias = Dispatch | Idle
+
+
+@dataclass(frozen=True, slots=True)
+class RunTime:
+    """How long a finished run took, pack to split.
+
+    Attributes:
+        wall_ns: on the clock.
+        cpu_ns: of the executor's own thread; None where the thread's CPU time says nothing about the work
+            (an engine that computes elsewhere).
+    """
+
+    wall_ns: int
+    cpu_ns: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Stuck:
+    """An executor whose run is so much overdue that those in it should not wait for it any longer.
+
+    Attributes:
+        hopeless: it has been so for so long that the run should be ended by force.
+    """
+
+    executor: int
+    dispatch: Dispatch
+    hopeless: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,3 +130,5 @@ class Snapshot:
     queue_rows: int
     planned_work_ns: int
     executors_busy: int
+    executors_stuck: int = 0
+    probes: int = 0

@@ -1,29 +1,40 @@
-"""The one object the shell holds: earliest deadline first, no wait when an executor is idle.
+"""Scheduler v1: every ticket has a place in a plan that is kept, or is refused at once.
 
-Rule: state commits with the decision. A ticket that is dispatched, expired or cancelled has left the queue
-when the call returns, so no later call can decide about it again.
+Rule: state commits with the decision. A ticket that is dispatched, expired, displaced or cancelled has left
+the queue when the call returns, so no later call can decide about it again.
 """
 
 from __future__ import annotations
 
 import heapq
-from bisect import bisect_left, insort
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from server.core.admission import Plan, judge
 from server.core.cost import CostModel
 from server.core.decisions import (
     Admitted,
     Dispatch,
     Idle,
     Lane,
+    Part,
     Rejected,
+    RunTime,
     Snapshot,
     Step,
+    Stuck,
     Ticket,
 )
+from server.core.executors import Executors
+from server.core.margin import Margin
+from server.core.plan import Plan
+from server.core.planned_run import PlannedRun, Terms, split
+from server.core.pressure import Pressure
+from server.core.shed import shed
 from server.errors import Reason
+
+VICTIMS_MAX = 8
+"""Less important tickets that may have to go for one more important."""
+PARTS_MAX = 16
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -34,7 +45,7 @@ class Limits:
         rows_max: most rows of a run; one larger request runs alone.
         requests_max: most requests of a run.
         queue_max: most waiting tickets, as protection of memory; the plan bounds the queue long before.
-        margin_ns: time between a run's end and the reply's departure, kept free before each deadline.
+        margin_ns: least time kept free between a run's end and each deadline in it; more is learned.
     """
 
     rows_max: int = 512
@@ -48,180 +59,251 @@ class Scheduler:
 
     def __init__(self, limits: Limits, executors: int = 1) -> None:
         self._limits = limits
-        self._costs: dict[Lane, CostModel] = {}
-        self._plan = Plan(self._costs, limits.rows_max, executors)
-        self._waiting: list[Ticket] = []  # by (deadline, id)
-        self._latest_starts: list[tuple[int, int, Ticket]] = []  # heap; entries of gone tickets are skipped
-        self._waiting_ids: set[int] = set()
-        self._waiting_rows: dict[Lane, int] = {}  # their rows by lane, kept so that an offer need not add up
-        self._running: list[tuple[Dispatch, int] | None] = [None] * executors
+        self._terms: dict[Lane, Terms] = {}
+        self._plan = Plan(limits.rows_max, limits.requests_max)
+        self._waiting: dict[int, Ticket] = {}  # tickets of which some part has not been dispatched
+        self._parts_left: dict[int, int] = {}  # of those that are split
+        self._begun: set[int] = set()  # split tickets of which a part has been dispatched
+        self._latest_starts: list[tuple[int, int]] = []  # heap of (ns, id); ids of gone tickets are skipped
+        self._hopeless: list[Ticket] = []  # given up, not yet told
+        self._executors = Executors(executors)
+        self._pressure = Pressure(executors)
+        self._probes = 0
 
-    def add_lane(self, lane: Lane, cost: CostModel) -> None:
-        """Make a lane known, with what its warm-up taught."""
-        self._costs[lane] = cost
-        self._waiting_rows[lane] = 0
+    def add_lane(
+        self, lane: Lane, cost: CostModel, *, budget_ns: int = 25_000_000, chunk_ns: int | None = None
+    ) -> None:
+        """Make a lane known.
+
+        Args:
+            cost: what its warm-up taught.
+            budget_ns: what the margin is a share of.
+            chunk_ns: requests whose run would be longer are split; None = they cannot be.
+        """
+        self._terms[lane] = Terms(cost, Margin(budget_ns, self._limits.margin_ns), chunk_ns)
 
     def remove_lane(self, lane: Lane) -> None:
         """Forget a lane that nothing waits for."""
-        del self._costs[lane], self._waiting_rows[lane]
+        del self._terms[lane]
 
     @property
-    def costs(self) -> Mapping[Lane, CostModel]:
-        """The cost model of each lane, to read."""
-        return self._costs
+    def terms(self) -> Mapping[Lane, Terms]:
+        """Cost model and margin of each lane, to read."""
+        return self._terms
 
     def offer(self, ticket: Ticket, *, now_ns: int) -> Admitted | Rejected:
         """Admit the ticket into the plan, or say why not."""
-        alone_ns = self._costs[ticket.lane].predict_ns(ticket.rows)
+        terms = self._terms[ticket.lane]
+        terms.cost.heal(now_ns)
+        parts = _parts(ticket, terms)
+        alone_ns = sum(terms.cost.predict_ns(1, part.rows) for part in parts)
+        margin_ns = terms.margin.ns
+        self._pressure.add(alone_ns, now_ns)
+        free = self._executors.free_ns(now_ns)
+        if now_ns + self._soonest_ns(parts, alone_ns, terms) + margin_ns > ticket.deadline_ns:
+            return self._probe(ticket, terms, now_ns) or Rejected(
+                Reason.DEADLINE_TOO_SHORT, None, alone_ns + margin_ns
+            )
         if len(self._waiting) >= self._limits.queue_max:
-            return Rejected(Reason.OVERLOADED, self.planned_work_ns(now_ns=now_ns), alone_ns)
-        insort(self._waiting, ticket, key=_due)
-        self._waiting_rows[ticket.lane] += ticket.rows
-        verdict = judge(
-            ticket,
-            self._waiting,
-            self._plan,
-            work_ns=self._plan.work_ns(self._waiting_rows),
-            now_ns=now_ns,
-            free_ns=self._free_ns(now_ns),
-            margin_ns=self._limits.margin_ns,
-            alone_ns=alone_ns,
-        )
-        if isinstance(verdict, Rejected):
-            self._take_out(ticket)
-            self._question(ticket, verdict, now_ns)
-            return verdict
-        latest_ns = ticket.deadline_ns - alone_ns
-        heapq.heappush(self._latest_starts, (latest_ns, ticket.id, ticket))
-        self._waiting_ids.add(ticket.id)
-        return verdict
+            return self._too_busy(ticket, alone_ns + margin_ns, free, now_ns)
+        displaced: tuple[Ticket, ...] = ()
+        if not self._plan.place(parts, terms, free, margin_ns):
+            found = self._displace(ticket, parts, terms, free)
+            if found is None:
+                return self._too_busy(ticket, alone_ns + margin_ns, free, now_ns)
+            displaced = found
+        if len(parts) > 1:
+            self._parts_left[ticket.id] = len(parts)
+        self._enter(ticket, ticket.deadline_ns - alone_ns)
+        return Admitted(len(parts), displaced)
 
     def expire(self, *, now_ns: int) -> tuple[Ticket, ...]:
         """Remove and return the tickets that can no longer finish in time."""
-        gone: list[Ticket] = []
+        gone, self._hopeless = self._hopeless, []
         starts = self._latest_starts
-        while starts and (starts[0][0] < now_ns or starts[0][1] not in self._waiting_ids):
-            _, ticket_id, ticket = heapq.heappop(starts)
-            if ticket_id in self._waiting_ids:
-                self._waiting_ids.remove(ticket_id)
-                self._take_out(ticket)
-                gone.append(ticket)
+        while starts and (starts[0][0] < now_ns or starts[0][1] not in self._waiting):
+            _, ticket_id = heapq.heappop(starts)
+            ticket = self._waiting.get(ticket_id)
+            if ticket is None:
+                continue
+            latest_ns = ticket.deadline_ns - self._left_ns(ticket)
+            if latest_ns >= now_ns:  # some of its parts have run, or the model has learned
+                heapq.heappush(starts, (latest_ns, ticket_id))
+                continue
+            self._plan.remove(ticket)
+            self._leave(ticket)
+            gone.append(ticket)
         return tuple(gone)
 
     def step(self, executor: int, *, now_ns: int) -> Step:
-        """Give an idle executor the most urgent batch; Idle if nothing that could still finish waits."""
-        assert self._running[executor] is None, "an executor asks for work while it runs"
-        at = 0
-        while at < len(self._waiting) and self._is_late(self._waiting[at], now_ns):
-            at += 1  # left in place: `expire` answers them
-        if at == len(self._waiting):
+        """Give an idle executor the most urgent run; Idle if nothing that could still finish waits."""
+        free = self._executors.free_ns(now_ns)
+        if self._plan.late(free):
+            for ticket in shed(self._plan, self._terms, free, now_ns):
+                self._leave(ticket)
+                self._hopeless.append(ticket)
+        if not self._plan.runs:
             return Idle()
-        return self._dispatch(executor, at, now_ns)
+        run = self._plan.next(free, now_ns)
+        if run.probe:
+            run.terms.cost.begin_probe(now_ns)
+            self._probes += 1
+        dispatch = Dispatch(executor, run.lane, tuple(run.parts), run.rows, run.time_ns, run.probe)
+        self._executors.begin(executor, dispatch, now_ns)
+        for part in run.parts:
+            self._start(part.ticket)
+        return dispatch
 
     def next_expiry_ns(self) -> int | None:
         """When the next waiting ticket can no longer finish in time; None if nothing waits."""
+        if self._hopeless:
+            return 0
         starts = self._latest_starts
-        while starts and starts[0][1] not in self._waiting_ids:
+        while starts and starts[0][1] not in self._waiting:
             heapq.heappop(starts)
         return starts[0][0] if starts else None
 
-    def complete(self, executor: int, *, run_ns: int | None) -> float | None:
-        """The executor's run ended; `run_ns` is None when it failed (a failure teaches nothing).
+    def complete(self, executor: int, run: RunTime | None, *, now_ns: int) -> float | None:
+        """The executor's run ended; `run` is None when it failed (a failure teaches nothing).
 
         Returns:
             actual / predicted of the run, None for a failure.
         """
-        running = self._running[executor]
-        assert running is not None, "an executor completed a run that was never dispatched"
-        self._running[executor] = None
-        dispatch, _ = running
-        cost = self._costs.get(dispatch.lane)
-        if run_ns is None or cost is None:
+        dispatch = self._executors.end(executor)
+        if run is None:
             return None
-        return cost.learn(dispatch.rows, run_ns)
+        cost = self._terms[dispatch.lane].cost
+        ratio = cost.learn(len(dispatch.parts), dispatch.rows, run, now_ns)
+        if dispatch.probe:
+            cost.end_probe(in_time=now_ns <= dispatch.parts[0].ticket.deadline_ns)
+        self._plan.reprice()
+        return ratio
+
+    def answered(self, lane: Lane, *, late: int, requests: int) -> None:
+        """A run's requests have been told: so many of them after their deadline."""
+        self._terms[lane].margin.learn(late, requests)
 
     def cancel(self, ticket: Ticket) -> bool:
-        """Take a waiting ticket out; False if it runs already or is gone (its rows stay in the run)."""
-        if ticket.id not in self._waiting_ids:
+        """Take a ticket out; False if it no longer waits (what runs of it goes on)."""
+        if ticket.id not in self._waiting:
             return False
-        self._waiting_ids.remove(ticket.id)
-        self._take_out(ticket)
+        self._plan.remove(ticket)
+        self._leave(ticket)
         return True
+
+    def stuck(self, *, now_ns: int) -> tuple[Stuck, ...]:
+        """Runs that are overdue by so much that they have to be taken for lost."""
+        return self._executors.stuck(now_ns)
 
     def planned_work_ns(self, *, now_ns: int) -> int:
         """Predicted time until everything admitted is done."""
-        return self._free_ns(now_ns) - now_ns + self._plan.work_ns(self._waiting_rows)
+        free = self._executors.free_ns(now_ns)
+        return free[0] - now_ns + self._plan.work_ns() // len(free)
 
     def snapshot(self, *, now_ns: int) -> Snapshot:
         """Read the state as numbers."""
         return Snapshot(
             queue_depth=len(self._waiting),
-            queue_rows=sum(self._waiting_rows.values()),
+            queue_rows=sum(run.rows for run in self._plan.runs),
             planned_work_ns=self.planned_work_ns(now_ns=now_ns),
-            executors_busy=sum(running is not None for running in self._running),
+            executors_busy=self._executors.busy(),
+            executors_stuck=len(self._executors.stuck(now_ns)),
+            probes=self._probes,
         )
 
-    def _dispatch(self, executor: int, start: int, now_ns: int) -> Dispatch:
-        head = self._waiting[start]
-        lane = head.lane
-        cost = self._costs[lane]
-        slack_ns = head.deadline_ns - now_ns
-        taken: list[Ticket] = []
-        left = self._waiting[:start]
-        rows = 0
-        for at in range(start, len(self._waiting)):
-            ticket = self._waiting[at]
-            if ticket.lane != lane:
-                left.append(ticket)
-                continue
-            fits = not taken or (
-                rows + ticket.rows <= self._limits.rows_max
-                # A fuller run is no excuse for making its tightest member late; the others are due later.
-                and cost.predict_ns(rows + ticket.rows) <= slack_ns
-            )
-            if not fits or len(taken) == self._limits.requests_max:
-                left.extend(self._waiting[at:])
+    def _soonest_ns(self, parts: Sequence[Part], alone_ns: int, terms: Terms) -> int:
+        """Time of a ticket that has all executors to itself."""
+        executors = len(self._executors)
+        if len(parts) == 1 or executors == 1:
+            return alone_ns
+        return terms.cost.predict_ns(1, parts[0].rows) * -(-len(parts) // executors)
+
+    def _enter(self, ticket: Ticket, latest_ns: int) -> None:
+        self._waiting[ticket.id] = ticket
+        heapq.heappush(self._latest_starts, (latest_ns, ticket.id))
+
+    def _leave(self, ticket: Ticket) -> None:
+        del self._waiting[ticket.id]
+        if self._parts_left.pop(ticket.id, None) is not None:
+            self._begun.discard(ticket.id)
+
+    def _start(self, ticket: Ticket) -> None:
+        left = self._parts_left.get(ticket.id, 1) - 1
+        if left:
+            self._parts_left[ticket.id] = left
+            self._begun.add(ticket.id)
+        else:
+            self._leave(ticket)
+
+    def _probe(self, ticket: Ticket, terms: Terms, now_ns: int) -> Admitted | None:
+        """Admit what the model says is hopeless, if the warm-up disagrees, nothing else goes on, and the
+        last such try is long enough ago: only a run can heal an estimate that admits none."""
+        cost = terms.cost
+        if self._waiting or self._executors.busy() or not cost.may_probe(now_ns):
+            return None
+        profile_ns = cost.profile_ns(1, ticket.rows)
+        if now_ns + profile_ns + self._limits.margin_ns > ticket.deadline_ns:
+            return None
+        part = Part(ticket, 0, ticket.rows)
+        self._plan.runs.append(PlannedRun(terms, part, terms.margin.ns, probe=True))
+        self._enter(ticket, ticket.deadline_ns - profile_ns)
+        return Admitted()
+
+    def _too_busy(self, ticket: Ticket, needs_ns: int, free: Sequence[int], now_ns: int) -> Rejected:
+        """Room comes when the plan has shrunk by what this ticket lacked; later, the more others want it."""
+        end_ns = free[0] + self._plan.work_ns() // len(free)
+        budget_ns = ticket.deadline_ns - ticket.arrival_ns
+        wait_ns = max(end_ns + needs_ns - (now_ns + budget_ns), 1_000_000)
+        spread = 1.0 + (ticket.id * 2_654_435_761 % 65_536) / 65_536  # Knuth's hash: U(1, 2), repeatable
+        wait_ns = int(wait_ns * spread * max(self._pressure.ratio(now_ns), 1.0))
+        return Rejected(Reason.OVERLOADED, wait_ns, needs_ns)
+
+    def _displace(
+        self, ticket: Ticket, parts: Sequence[Part], terms: Terms, free: Sequence[int]
+    ) -> tuple[Ticket, ...] | None:
+        """Make room at the cost of less important tickets of which nothing has run; None if that fails."""
+        lesser = [
+            other
+            for other in self._waiting.values()
+            if other.importance > ticket.importance and other.id not in self._begun
+        ]
+        if not lesser:
+            return None
+        lesser.sort(key=lambda other: (other.importance, other.deadline_ns, other.id), reverse=True)
+        before = self._plan.runs
+        trial = Plan(self._limits.rows_max, self._limits.requests_max)
+        trial.runs = [run.copy() for run in before]
+        gone: list[Ticket] = []
+        for other in lesser:
+            if len(gone) == VICTIMS_MAX:
                 break
-            taken.append(ticket)
-            rows += ticket.rows
-        self._waiting = left
-        self._waiting_rows[lane] -= rows
-        self._waiting_ids.difference_update(ticket.id for ticket in taken)
-        dispatch = Dispatch(executor, lane, tuple(taken), rows, cost.predict_ns(rows))
-        self._running[executor] = (dispatch, now_ns)
-        return dispatch
+            trial.remove(other)
+            gone.append(other)
+            if trial.place(parts, terms, free, terms.margin.ns):
+                self._plan = trial
+                for victim in gone:
+                    self._leave(victim)
+                return tuple(gone)
+        return None
 
-    def _question(self, ticket: Ticket, verdict: Rejected, now_ns: int) -> None:
-        """Doubt an estimate that refuses, while nothing runs, what the warm-up would have taken."""
-        if verdict.reason is not Reason.DEADLINE_TOO_SHORT or self._waiting or any(self._running):
-            return
-        cost = self._costs[ticket.lane]
-        if now_ns + cost.profile_ns(ticket.rows) + self._limits.margin_ns <= ticket.deadline_ns:
-            cost.doubt()
-
-    def _free_ns(self, now_ns: int) -> int:
-        """When the first executor is predicted to be free; an overdue run is taken to double."""
-        free_ns = now_ns
-        ends: list[int] = []
-        for running in self._running:
-            if running is None:
-                return now_ns
-            dispatch, started_ns = running
-            end_ns = started_ns + dispatch.predicted_ns
-            if now_ns > end_ns:
-                end_ns = now_ns + max(dispatch.predicted_ns // 4, now_ns - end_ns)
-            ends.append(end_ns)
-        return max(free_ns, min(ends))
-
-    def _is_late(self, ticket: Ticket, now_ns: int) -> bool:
-        return now_ns + self._costs[ticket.lane].predict_ns(ticket.rows) > ticket.deadline_ns
-
-    def _take_out(self, ticket: Ticket) -> None:
-        at = bisect_left(self._waiting, _due(ticket), key=_due)
-        assert self._waiting[at] is ticket or self._waiting[at] == ticket
-        del self._waiting[at]
-        self._waiting_rows[ticket.lane] -= ticket.rows
+    def _left_ns(self, ticket: Ticket) -> int:
+        """Predicted time of what has not run of a ticket."""
+        total_ns = 0
+        for run in self._plan.runs:
+            for part in run.parts:
+                if part.ticket.id == ticket.id:
+                    if run.probe:
+                        return run.terms.cost.profile_ns(1, part.rows)
+                    total_ns += run.terms.cost.predict_ns(1, part.rows)
+        return total_ns
 
 
-def _due(ticket: Ticket) -> tuple[int, int]:
-    return ticket.deadline_ns, ticket.id
+def _parts(ticket: Ticket, terms: Terms) -> Sequence[Part]:
+    whole = (Part(ticket, 0, ticket.rows),)
+    if terms.chunk_ns is None:
+        return whole
+    alone_ns = terms.cost.predict_ns(1, ticket.rows)
+    pieces = min(-(-alone_ns // terms.chunk_ns), ticket.rows, PARTS_MAX)
+    if pieces <= 1:
+        return whole
+    return [Part(ticket, start, rows) for start, rows in split(ticket.rows, pieces)]

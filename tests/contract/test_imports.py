@@ -36,7 +36,8 @@ SERVER_LAYERS = (
     {"tensor_field", "waiter", "refusals"},
     {"engine", "metrics"},
     {"core", "status", "logs"},
-    {"errors", "config", "domain", "finite", "lift", "machine", "tuning"},
+    {"tuning"},
+    {"errors", "config", "domain", "finite", "lift", "machine", "turns"},
 )
 """A layer imports only those written below it; modules of one layer do not know one another."""
 

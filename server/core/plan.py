@@ -1,0 +1,164 @@
+"""The plan: runs in the order in which executors will take them, none predicted to end late.
+
+Jobs that are started in a fixed order, each as soon as an executor is free, know none of Graham's anomalies
+(1969): if no run takes longer than predicted, none starts or ends later than planned. So a ticket for which
+the plan found a place can be late only where a prediction was exceeded.
+
+`free` is, throughout, when each executor is predicted to be free: ascending, one entry per executor.
+"""
+
+from __future__ import annotations
+
+import heapq
+from collections.abc import Iterator, Sequence
+
+from server.core.decisions import Part, Ticket
+from server.core.planned_run import PlannedRun, Terms
+
+SAVING_MIN = 0.02
+"""Of a part's own time: company that saves less only delays those who were there first."""
+LOOK_BACK = 3
+"""So many runs before its place by deadline a part looks for company of its lane."""
+
+
+class Plan:
+    """All that waits, as runs in order."""
+
+    def __init__(self, rows_max: int, requests_max: int) -> None:
+        self._rows_max = rows_max
+        self._requests_max = requests_max
+        self.runs: list[PlannedRun] = []
+
+    def place(self, parts: Sequence[Part], terms: Terms, free: Sequence[int], margin_ns: int) -> bool:
+        """Find room for all parts of a ticket, or for none."""
+        for at, part in enumerate(parts):
+            if not self._place(part, terms, free, margin_ns):
+                if at:
+                    self.remove(part.ticket)
+                return False
+        return True
+
+    def remove(self, ticket: Ticket) -> None:
+        """Take all parts of a ticket out; nobody ends later for it."""
+        self.runs = [run for run in self.runs if not run.holds(ticket.id) or run.drop(ticket.id)]
+
+    def next(self, free: Sequence[int], now_ns: int) -> PlannedRun:
+        """Take the first run out, with the company that has become possible since it was planned.
+
+        Args:
+            free: with the asking executor in front.
+        """
+        run = self.runs.pop(0)
+        while self.runs:
+            following = self.runs[0]
+            part = following.parts[0]
+            time_ns = self._joined_ns(run, part)
+            if time_ns is None or not _worthwhile(run, part):
+                break
+            if now_ns + time_ns > min(run.due_ns, part.ticket.deadline_ns - run.margin_ns):
+                break
+            if len(free) > 1 and not self._in_time((now_ns + time_ns, *free[1:])):
+                break  # the following run may start elsewhere meanwhile
+            run.add(part, time_ns)
+            if not following.drop_first():
+                del self.runs[0]
+        return run
+
+    def late(self, free: Sequence[int]) -> bool:
+        """Whether any run is predicted to end after a deadline."""
+        ends = _ends([run.time_ns for run in self.runs], free)
+        return any(end > run.deadline_ns for end, run in zip(ends, self.runs, strict=True) if not run.probe)
+
+    def reprice(self) -> None:
+        """Predict all runs again."""
+        for run in self.runs:
+            run.reprice()
+
+    def work_ns(self) -> int:
+        """Predicted executor time of all that waits."""
+        return sum(run.time_ns for run in self.runs)
+
+    def _place(self, part: Part, terms: Terms, free: Sequence[int], margin_ns: int) -> bool:
+        runs = self.runs
+        deadline_ns = part.ticket.deadline_ns
+        due_ns = deadline_ns - margin_ns
+        at = len(runs)
+        while at and runs[at - 1].deadline_ns > deadline_ns:
+            at -= 1
+        alone_ns = terms.cost.predict_ns(1, part.rows)
+        for joined in range(at - 1, max(at - 1 - LOOK_BACK, -1), -1):
+            run = runs[joined]
+            time_ns = self._joined_ns(run, part)
+            if time_ns is not None:
+                if _worthwhile(run, part) and self._fits(
+                    free, joined, time_ns, min(run.due_ns, due_ns), joins=True
+                ):
+                    run.add(part, time_ns)
+                    return True
+                break
+        if self._fits(free, at, alone_ns, due_ns, joins=False):
+            runs.insert(at, PlannedRun(terms, part, margin_ns))
+            return True
+        # The last chance: a run that is due later, and would be due sooner for it.
+        if at < len(runs) and (time_ns := self._joined_ns(runs[at], part)) is not None:
+            run = runs[at]
+            if self._fits(free, at, time_ns, min(run.due_ns, due_ns), joins=True):
+                run.add(part, time_ns)
+                return True
+        return False
+
+    def _joined_ns(self, run: PlannedRun, part: Part) -> int | None:
+        """Predicted time of the run with the part in it; None if they do not go together."""
+        if (
+            run.lane != part.ticket.lane
+            or run.probe
+            or len(run.parts) >= self._requests_max
+            or run.rows + part.rows > self._rows_max
+            or run.parts[-1].ticket.id == part.ticket.id  # split to give way, not to meet again
+        ):
+            return None
+        time_ns = run.time_with_ns(part)
+        return time_ns if time_ns <= run.cap_ns else None
+
+    def _fits(self, free: Sequence[int], at: int, time_ns: int, due_ns: int, *, joins: bool) -> bool:
+        """Whether a run of `time_ns` at `at` ends by `due_ns`, and all after it by theirs.
+
+        Args:
+            joins: it stands instead of the run that is there, not before it.
+        """
+        runs = self.runs
+        if len(free) > 1:
+            later = runs[at + joins :]
+            times = [*(run.time_ns for run in runs[:at]), time_ns, *(run.time_ns for run in later)]
+            dues = [due_ns, *(run.due_ns for run in later)]
+            ends = list(_ends(times, free))
+            return all(end <= due for end, due in zip(ends[at:], dues, strict=True))
+        end_ns = free[0] + time_ns
+        for run in runs[:at]:
+            end_ns += run.time_ns
+        if end_ns > due_ns:
+            return False
+        for run in runs[at + joins :]:
+            end_ns += run.time_ns
+            if end_ns > run.due_ns:
+                return False
+        return True
+
+    def _in_time(self, free: Sequence[int]) -> bool:
+        ends = _ends([run.time_ns for run in self.runs], free)
+        return all(end <= run.due_ns for end, run in zip(ends, self.runs, strict=True))
+
+
+def _worthwhile(run: PlannedRun, part: Part) -> bool:
+    cost = run.terms.cost
+    return cost.shared_ns() >= SAVING_MIN * cost.line.row_ns * part.rows
+
+
+def _ends(times_ns: Sequence[int], free: Sequence[int]) -> Iterator[int]:
+    """When runs end that are started in this order, each on the executor that is free first."""
+    heap = list(free)
+    heapq.heapify(heap)
+    for time_ns in times_ns:
+        end_ns = heap[0] + time_ns
+        heapq.heapreplace(heap, end_ns)
+        yield end_ns
