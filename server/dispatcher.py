@@ -90,6 +90,7 @@ class Dispatcher:
         """
         waiter = Waiter(ticket, payload, settle)
         gone: list[Waiter] = []
+        planned_ns = 0
         with self._lock:
             offered_ns = clock_ns()
             verdict = self._scheduler.offer(ticket, now_ns=offered_ns)
@@ -98,10 +99,11 @@ class Dispatcher:
                 self._waiters[ticket.id] = waiter
                 if verdict.displaced:
                     gone = [self._waiters.pop(victim.id) for victim in verdict.displaced]
+                    planned_ns = self._scheduler.snapshot(now_ns=offered_ns).planned_work_ns
         if not isinstance(verdict, Admitted):
             raise Refused(refusals.rejected(verdict))
         for victim in gone:
-            self._settle(victim, refusals.displaced())
+            self._settle(victim, refusals.displaced(planned_ns))
         self._wake_soon()
         return offered_ns
 

@@ -28,8 +28,9 @@ def expired(ticket: Ticket, now_ns: int) -> Refusal:
     return Refusal(Reason.EXPIRED_IN_QUEUE, sentence, facts=(("queuedMs", f"{waited_ms:.1f}"),))
 
 
-def displaced(retry_ms: int = 10) -> Refusal:
-    """Admitted, and given up for a more important one."""
+def displaced(planned_ns: int) -> Refusal:
+    """Admitted, and given up for a more important one. Once what is planned now is done, there is room again."""
+    retry_ms = max(1, -(-planned_ns // 1_000_000))
     sentence = "A more important request needed the room; try later, or another replica."
     return Refusal(Reason.DISPLACED, sentence, "", retry_ms)
 

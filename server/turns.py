@@ -1,10 +1,10 @@
 """Who goes first where the event loop and the executors share a core.
 
 On a core of their own none of this matters. On a shared one there are two ways to lose: a loop that
-interrupts every run for every packet costs the model its caches; a loop that waits for a run to end stamps arrivals
-late, so that admission counts on time that has passed, and refusals come too late to be of use. So the loop
-waits for short runs and cuts into long ones, and an executor steps aside between two runs when the loop has
-waited.
+interrupts every run for every packet costs the model its caches; a loop that waits for a run to end stamps
+arrivals late, so that admission counts on time that has passed, and refusals come too late to be of use. So
+the loop waits for short runs and cuts into long ones, and an executor steps aside between two runs when the
+loop has waited.
 """
 
 from __future__ import annotations
