@@ -29,7 +29,7 @@ def expired(ticket: Ticket, now_ns: int) -> Refusal:
 
 
 def displaced(planned_ns: int) -> Refusal:
-    """Admitted, and given up for a more important one. When what is planned now is done, there is room again."""
+    """Admitted, and given up for a more important one; what is planned now, done, leaves room again."""
     retry_ms = max(1, -(-planned_ns // 1_000_000))
     sentence = "A more important request needed the room; try later, or another replica."
     return Refusal(Reason.DISPLACED, sentence, "", retry_ms)

@@ -17,6 +17,10 @@ from server.core.planned_run import PlannedRun, Terms
 
 SAVING_MIN = 0.02
 """Of a part's own time: company that saves less only delays those who were there first."""
+OVERHEAD_SHARE = 0.05
+"""Of a run that is long enough for its fixed cost not to matter. A run that is planned ahead gets room to grow
+to that length: were it admitted with none to spare, nobody could ever join it, and in an overload every run
+would be that of one request."""
 LOOK_BACK = 3
 """So many runs before its place by deadline a part looks for company of its lane."""
 
@@ -96,7 +100,9 @@ class Plan:
                     run.add(part, time_ns)
                     return True
                 break
-        if self._fits(free, at, alone_ns, due_ns, joins=False):
+        if self._fits(
+            free, at, alone_ns, due_ns - self._room_ns(part, terms, free, at, alone_ns), joins=False
+        ):
             runs.insert(at, PlannedRun(terms, part, margin_ns))
             return True
         # The last chance: a run that is due later, and would be due sooner for it.
@@ -106,6 +112,15 @@ class Plan:
                 run.add(part, time_ns)
                 return True
         return False
+
+    def _room_ns(self, part: Part, terms: Terms, free: Sequence[int], at: int, alone_ns: int) -> int:
+        """What a new run at `at` should be able to grow by while it waits: no more than it waits."""
+        efficient_ns = terms.cost.shared_ns() / OVERHEAD_SHARE
+        if efficient_ns <= alone_ns:
+            return 0
+        ahead_ns = sum(run.time_ns for run in self.runs[:at]) // len(free)
+        waits_ns = free[0] + ahead_ns - part.ticket.arrival_ns
+        return max(min(int(efficient_ns) - alone_ns, waits_ns), 0)
 
     def _joined_ns(self, run: PlannedRun, part: Part) -> int | None:
         """Predicted time of the run with the part in it; None if they do not go together."""
