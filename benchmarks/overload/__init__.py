@@ -1,1 +1,1 @@
-"""The proof that the budget holds under overload: one command per part, from raw run times to retry storms."""
+"""The proof that the budget holds under overload, one command per part (README.md beside this file)."""

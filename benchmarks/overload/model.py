@@ -10,6 +10,7 @@ enough that a request of the mean size is 4 to 8 ms of it.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from itertools import pairwise
 
 import numpy as np
 import torch
@@ -35,9 +36,7 @@ class WideMlp(nn.Module):
         super().__init__()
         self.movies = nn.Embedding(movies, EMBEDDING)
         widths = (3 * EMBEDDING, *HIDDEN)
-        self.hidden = nn.ModuleList(
-            nn.Linear(before, after) for before, after in zip(widths, widths[1:], strict=False)
-        )
+        self.hidden = nn.ModuleList(nn.Linear(before, after) for before, after in pairwise(widths))
         self.out = nn.Linear(HIDDEN[-1], 1)
         for layer in self.hidden:
             nn.init.kaiming_normal_(layer.weight, nonlinearity="relu")

@@ -1,0 +1,135 @@
+"""What a request costs the core beside its run, and what a no costs: measured on the server from outside."""
+
+from __future__ import annotations
+
+import time
+from typing import Final
+
+import msgspec
+import numpy as np
+
+from benchmarks.overload import account
+from benchmarks.overload.load import Offer, Stretch, drive
+from benchmarks.overload.run_times import RunTimes
+from benchmarks.overload.workloads import Workload
+from benchmarks.server_process import ServerProcess
+from loadtest.fold.totals import latencies_ms
+from loadtest.records import ANSWERED
+
+CALM_SHARE: Final = 0.25
+"""Of the core, at equal distances: hardly a request meets another."""
+NULL_PER_S: Final = 1000.0
+"""Offered to the server without an engine, so that the core hardly sleeps, as at capacity: at 200/s, waking up
+for every request costs nearly as much again."""
+FULL_SHARE: Final = 0.2
+"""Of the budget, at least, that a request of the mean size occupies the server that is kept full."""
+FULL_PER_S: Final = (400.0, 1200.0)
+"""Offered to it, twice its capacity and more: what the higher rate costs more, refusals cost."""
+IDLE_S: Final = 0.5
+
+
+class Costs(msgspec.Struct, frozen=True, kw_only=True):
+    """Milliseconds.
+
+    Attributes:
+        front_end_ms: core time per served request beside its run: all that a server spends whose engine does
+            nothing. The least that was found, so that C(D) is no smaller than it should be.
+        calm_ms: CPU time less time in runs, per request, of a server that is mostly idle.
+        overhead_ms: time on the way of a request that meets no other, beside its run and its core time.
+        refused_ms: core time per refused request, r.
+    """
+
+    front_end_ms: float
+    calm_ms: float
+    overhead_ms: float
+    refused_ms: float
+
+
+def measure(work: Workload, times: RunTimes, seconds: float) -> Costs:
+    """Measure them all, `seconds` per stretch of load.
+
+    Raises:
+        RuntimeError: a stretch was too short to be read, or a full server refused nobody.
+    """
+    null_ms = _null_ms(work, seconds)
+    calm_ms, beside_ms = _calm(work, times, seconds)
+    return Costs(
+        front_end_ms=min(null_ms, calm_ms),
+        calm_ms=calm_ms,
+        overhead_ms=max(beside_ms - calm_ms, 0.0),
+        refused_ms=_refused_ms(work, times, null_ms, seconds),
+    )
+
+
+def _calm(work: Workload, times: RunTimes, seconds: float) -> tuple[float, float]:
+    """A server with little to do: its CPU time less its time in runs."""
+    rate = CALM_SHARE * 1e3 / times.mixed_ms[1]
+    server = ServerProcess.start(work.models, work.sets)
+    try:
+        drive(server, work, Offer.even(rate, 1.0))
+        before_s, idle = account.busy_s(server), _idle_share(server)
+        begins = account.read(server.process.pid)
+        stretch = drive(server, work, Offer.even(rate, seconds))
+        spent = begins.until(account.read(server.process.pid))
+        runs_s = account.busy_s(server) - before_s
+    finally:
+        server.stop()
+    records = stretch.outcome.evidence.records
+    answered = records.ended(ANSWERED)
+    count = int(np.count_nonzero(answered))
+    if not count:
+        raise RuntimeError(f"{work.name}: a calm server answered nothing")
+    calm_ms = 1e3 * (spent.cpu_s - idle * spent.wall_s - runs_s) / count
+    beside_ms = latencies_ms(records)[answered] - records.rows["run_us"][answered] / 1e3
+    return calm_ms, float(np.median(beside_ms))
+
+
+def _null_ms(work: Workload, seconds: float) -> float:
+    """A server whose runs take no time."""
+    server = ServerProcess.start(work.models, [*work.sets, *_fake(0.0)])
+    try:
+        stretch = drive(server, work, Offer(NULL_PER_S, seconds))
+    finally:
+        server.stop()
+    cpu_s, answered, _ = counted(stretch)
+    if not answered:
+        raise RuntimeError(f"{work.name}: a server without an engine answered nothing")
+    return 1e3 * cpu_s / answered
+
+
+def _refused_ms(work: Workload, times: RunTimes, null_ms: float, seconds: float) -> float:
+    """A server whose engine sleeps is full and its core is free: what it spends, it spends on yes and no."""
+    mean_ms = max(times.mixed_ms[1], FULL_SHARE * work.budget_ms)
+    server = ServerProcess.start(work.models, [*work.sets, *_fake(1e3 * mean_ms / times.candidates_mean)])
+    try:
+        drive(server, work, Offer(FULL_PER_S[0], 1.0))
+        low, high = (counted(drive(server, work, Offer(rate, seconds))) for rate in FULL_PER_S)
+    finally:
+        server.stop()
+    if high[2] <= low[2]:
+        raise RuntimeError(f"{work.name}: a full server refused {high[2]} requests of {sum(high[1:])}")
+    more_ms = 1e3 * (high[0] - low[0]) - null_ms * (high[1] - low[1])
+    return more_ms / (high[2] - low[2])
+
+
+def _fake(row_us: float) -> list[str]:
+    return ['engine.kind="fake"', "engine.fake.overhead_ms=0", f"engine.fake.row_us={row_us:.3f}"]
+
+
+def counted(stretch: Stretch) -> tuple[float, int, int]:
+    """CPU seconds, answers, and everything else that ended, between the readings."""
+    if stretch.spent is None:
+        raise RuntimeError("the stretch was too short to read the server's CPU time")
+    records = stretch.outcome.evidence.records
+    done_s = records.rows["done_ns"] / 1e9
+    inside = (done_s >= stretch.from_s) & (done_s < stretch.to_s)
+    answered = int(np.count_nonzero(inside & records.ended(ANSWERED)))
+    return stretch.spent.cpu_s, answered, int(np.count_nonzero(inside)) - answered
+
+
+def _idle_share(server: ServerProcess) -> float:
+    """Of a core that the server takes when nobody asks."""
+    before = account.read(server.process.pid)
+    time.sleep(IDLE_S)
+    spent = before.until(account.read(server.process.pid))
+    return spent.cpu_s / spent.wall_s
