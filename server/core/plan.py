@@ -18,9 +18,9 @@ from server.core.planned_run import PlannedRun, Terms
 SAVING_MIN = 0.02
 """Of a part's own time: company that saves less only delays those who were there first."""
 OVERHEAD_SHARE = 0.05
-"""Of a run that is long enough for its fixed cost not to matter. A run that is planned ahead gets room to grow
-to that length: were it admitted with none to spare, nobody could ever join it, and in an overload every run
-would be that of one request."""
+"""Of a run that is long enough for its fixed cost not to matter. A run that is planned ahead gets room to
+grow to that length: were it admitted with none to spare, nobody could ever join it, and in an overload every
+run would be that of one request."""
 LOOK_BACK = 3
 """So many runs before its place by deadline a part looks for company of its lane."""
 
