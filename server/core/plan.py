@@ -129,7 +129,9 @@ class Plan:
             or run.probe
             or len(run.parts) >= self._requests_max
             or run.rows + part.rows > self._rows_max
-            or run.parts[-1].ticket.id == part.ticket.id  # split to give way, not to meet again
+            or (
+                part.rows < part.ticket.rows and run.holds(part.ticket.id)
+            )  # split to give way, not to meet again
         ):
             return None
         time_ns = run.time_with_ns(part)

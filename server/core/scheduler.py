@@ -35,6 +35,8 @@ from server.errors import Reason
 VICTIMS_MAX = 8
 """Less important tickets that may have to go for one more important."""
 PARTS_MAX = 16
+PART_OVERHEADS_MIN = 4
+"""A part takes at least so many times what a run costs anyway; shorter ones cost more than they spare."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -100,7 +102,8 @@ class Scheduler:
         margin_ns = terms.margin.ns
         self._pressure.add(alone_ns, now_ns)
         free = self._executors.free_ns(now_ns)
-        if now_ns + self._soonest_ns(parts, alone_ns, terms) + margin_ns > ticket.deadline_ns:
+        soonest_ns = self._soonest_ns([terms.cost.predict_ns(1, part.rows) for part in parts])
+        if now_ns + soonest_ns + margin_ns > ticket.deadline_ns:
             return self._probe(ticket, terms, now_ns) or Rejected(
                 Reason.DEADLINE_TOO_SHORT, None, alone_ns + margin_ns
             )
@@ -114,7 +117,7 @@ class Scheduler:
             displaced = found
         if len(parts) > 1:
             self._parts_left[ticket.id] = len(parts)
-        self._enter(ticket, ticket.deadline_ns - alone_ns)
+        self._enter(ticket, ticket.deadline_ns - soonest_ns)
         return Admitted(len(parts), displaced)
 
     def expire(self, *, now_ns: int) -> tuple[Ticket, ...]:
@@ -211,12 +214,10 @@ class Scheduler:
             probes=self._probes,
         )
 
-    def _soonest_ns(self, parts: Sequence[Part], alone_ns: int, terms: Terms) -> int:
-        """Time of a ticket that has all executors to itself."""
+    def _soonest_ns(self, parts_ns: Sequence[int]) -> int:
+        """Least time of parts of nearly equal length that have all executors to themselves."""
         executors = len(self._executors)
-        if len(parts) == 1 or executors == 1:
-            return alone_ns
-        return terms.cost.predict_ns(1, parts[0].rows) * -(-len(parts) // executors)
+        return sum(parts_ns) if executors == 1 else min(parts_ns, default=0) * -(-len(parts_ns) // executors)
 
     def _enter(self, ticket: Ticket, latest_ns: int) -> None:
         self._waiting[ticket.id] = ticket
@@ -288,14 +289,15 @@ class Scheduler:
 
     def _left_ns(self, ticket: Ticket) -> int:
         """Predicted time of what has not run of a ticket."""
-        total_ns = 0
+        parts_ns = []
         for run in self._plan.runs:
             for part in run.parts:
                 if part.ticket.id == ticket.id:
-                    if run.probe:
-                        return run.terms.cost.profile_ns(1, part.rows)
-                    total_ns += run.terms.cost.predict_ns(1, part.rows)
-        return total_ns
+                    cost = run.terms.cost
+                    parts_ns.append(
+                        cost.profile_ns(1, part.rows) if run.probe else cost.predict_ns(1, part.rows)
+                    )
+        return self._soonest_ns(parts_ns)
 
 
 def _parts(ticket: Ticket, terms: Terms) -> Sequence[Part]:
@@ -303,7 +305,8 @@ def _parts(ticket: Ticket, terms: Terms) -> Sequence[Part]:
     if terms.chunk_ns is None:
         return whole
     alone_ns = terms.cost.predict_ns(1, ticket.rows)
-    pieces = min(-(-alone_ns // terms.chunk_ns), ticket.rows, PARTS_MAX)
+    chunk_ns = max(terms.chunk_ns, int(PART_OVERHEADS_MIN * terms.cost.shared_ns()))
+    pieces = min(-(-alone_ns // chunk_ns), ticket.rows, PARTS_MAX)
     if pieces <= 1:
         return whole
     return [Part(ticket, start, rows) for start, rows in split(ticket.rows, pieces)]
