@@ -18,7 +18,11 @@ def rejected(rejected: Rejected) -> Refusal:
         )
     retry_ms = max(1, -(-(rejected.retry_after_ns or 0) // 1_000_000))
     sentence = "Too busy to finish in time; try later, or another replica."
-    return Refusal(rejected.reason, sentence, "", retry_ms, needs_ms)
+    facts = (
+        ("queueMs", f"{rejected.queue_ns / _NS_PER_MS:.1f}"),
+        ("capacityRowsPerSecond", f"{rejected.rows_per_s:.0f}"),
+    )
+    return Refusal(rejected.reason, sentence, "", retry_ms, needs_ms, facts)
 
 
 def expired(ticket: Ticket, now_ns: int) -> Refusal:

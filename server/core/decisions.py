@@ -58,11 +58,15 @@ class Rejected:
     Attributes:
         retry_after_ns: when the plan expects room; None when waiting cannot help.
         minimum_ns: predicted time of this ticket on an idle executor.
+        queue_ns: predicted time until everything admitted before is done.
+        rows_per_s: what the executors can score of this lane; 0 where nobody asked.
     """
 
     reason: Reason
     retry_after_ns: int | None
     minimum_ns: int
+    queue_ns: int = 0
+    rows_per_s: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)

@@ -108,12 +108,12 @@ class Scheduler:
                 Reason.DEADLINE_TOO_SHORT, None, alone_ns + margin_ns
             )
         if len(self._waiting) >= self._limits.queue_max:
-            return self._too_busy(ticket, alone_ns + margin_ns, free, now_ns)
+            return self._too_busy(ticket, terms, alone_ns + margin_ns, free, now_ns)
         displaced: tuple[Ticket, ...] = ()
         if not self._plan.place(parts, terms, free, margin_ns):
             found = self._displace(ticket, parts, terms, free)
             if found is None:
-                return self._too_busy(ticket, alone_ns + margin_ns, free, now_ns)
+                return self._too_busy(ticket, terms, alone_ns + margin_ns, free, now_ns)
             displaced = found
         if len(parts) > 1:
             self._parts_left[ticket.id] = len(parts)
@@ -250,14 +250,18 @@ class Scheduler:
         self._enter(ticket, ticket.deadline_ns - profile_ns)
         return Admitted()
 
-    def _too_busy(self, ticket: Ticket, needs_ns: int, free: Sequence[int], now_ns: int) -> Rejected:
+    def _too_busy(
+        self, ticket: Ticket, terms: Terms, needs_ns: int, free: Sequence[int], now_ns: int
+    ) -> Rejected:
         """Room comes when the plan has shrunk by what this ticket lacked; later, the more others want it."""
         end_ns = free[0] + self._plan.work_ns() // len(free)
         budget_ns = ticket.deadline_ns - ticket.arrival_ns
         wait_ns = max(end_ns + needs_ns - (now_ns + budget_ns), 1_000_000)
         spread = 1.0 + (ticket.id * 2_654_435_761 % 65_536) / 65_536  # Knuth's hash: U(1, 2), repeatable
         wait_ns = int(wait_ns * spread * max(self._pressure.ratio(now_ns), 1.0))
-        return Rejected(Reason.OVERLOADED, wait_ns, needs_ns)
+        row_ns = terms.cost.line.row_ns * terms.cost.stretch / len(free)
+        rows_per_s = 1e9 / row_ns if row_ns else 0.0
+        return Rejected(Reason.OVERLOADED, wait_ns, needs_ns, end_ns - now_ns, rows_per_s)
 
     def _displace(
         self, ticket: Ticket, parts: Sequence[Part], terms: Terms, free: Sequence[int]
