@@ -19,8 +19,8 @@ from loadtest.records import ANSWERED
 CALM_SHARE: Final = 0.25
 """Of the core, at equal distances: hardly a request meets another."""
 NULL_PER_S: Final = 1000.0
-"""Offered to the server without an engine, so that the core hardly sleeps, as at capacity: at 200/s, waking up
-for every request costs nearly as much again."""
+"""Offered to the server without an engine, so that the core hardly sleeps, as at capacity: at 200/s, waking
+up for every request costs nearly as much again."""
 FULL_SHARE: Final = 0.2
 """Of the budget, at least, that a request of the mean size occupies the server that is kept full."""
 FULL_PER_S: Final = (400.0, 1200.0)

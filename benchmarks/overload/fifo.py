@@ -1,5 +1,7 @@
-"""Part `fifo`: the baseline at its best. A bounded queue, a queue timeout, a largest batch, a fixed delay: what
-batching servers offer. Tuned by a grid of short runs to its own best goodput at twice capacity.
+"""Part `fifo`: the baseline at its best.
+
+A bounded queue, a queue timeout, a largest batch, a fixed delay: what batching servers offer. Tuned by a grid
+of short runs to its own best goodput at twice capacity.
 """
 
 from __future__ import annotations
@@ -22,7 +24,7 @@ TIMEOUT_SHARES: Final = (0.0, 0.4, 0.6, 0.8)
 """Of the budget; 0 = none."""
 REQUESTS: Final = (1, 2, 4)
 DELAYS_MS: Final = (0.0, 1.0, 3.0)
-"""Tried on the finalists only: whoever waits for company at twice capacity waits for what is there already."""
+"""Tried on the finalists only: at twice capacity, company is there already."""
 FINALISTS: Final = 3
 FINAL_LONGER: Final = 3.0
 

@@ -117,12 +117,14 @@ def scenario(work: Workload, offer: Offer, port: int) -> Scenario:
     )
 
 
-def drive(server: ServerProcess, work: Workload, offer: Offer, watcher: Watcher | None = None) -> Stretch:
+def drive(
+    server: ServerProcess, work: Workload, offer: Offer, watcher: Watcher | None = None, tries: int = TRIES
+) -> Stretch:
     """Offer it; again when the client or its machine was in the way, a few times."""
     plan = prepare(scenario(work, offer, server.port), lambda size, target: None)
     to_s = offer.warm_up_s + offer.duration_s
     watch = watcher or Watcher(server.process.pid, offer.warm_up_s, to_s)
-    for _ in range(TRIES):
+    for _ in range(tries):
         outcome = execute(plan, watch=watch)
         if outcome.run.judgement.verdict is not Verdict.INVALID:
             break

@@ -1,4 +1,4 @@
-"""Part `sweep`: from half of capacity to five times of it, every request alike in importance, nothing given up."""
+"""Part `sweep`: from half of capacity to five times of it, all requests alike, nothing given up."""
 
 from __future__ import annotations
 
