@@ -43,7 +43,7 @@ class Workload:
     @property
     def graph(self) -> Path:
         """Of the variant that is served."""
-        variant = json.loads((self.bundle / "bundle.json").read_text())["default_variant"]
+        variant: str = json.loads((self.bundle / "bundle.json").read_text())["default_variant"]
         return self.bundle / variant / "fused.onnx"
 
     @property
