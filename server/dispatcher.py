@@ -19,7 +19,7 @@ from server.core.decisions import Admitted, Dispatch, Idle, Lane, Part, Snapshot
 from server.core.policy import Policy
 from server.domain import Payload, Scored
 from server.engine.api import EngineError
-from server.errors import Refusal, Refused
+from server.errors import Reason, Refusal, Refused
 from server.metrics import Metrics
 from server.run import LaneRuntime, Result, clock_ns, run
 from server.turns import Turns
@@ -101,6 +101,8 @@ class Dispatcher:
                     gone = [self._waiters.pop(victim.id) for victim in verdict.displaced]
                     planned_ns = self._scheduler.snapshot(now_ns=offered_ns).planned_work_ns
         if not isinstance(verdict, Admitted):
+            if verdict.reason is Reason.OVERLOADED:
+                self._turns.refused(offered_ns)
             raise Refused(refusals.rejected(verdict))
         for victim in gone:
             self._settle(victim, refusals.displaced(planned_ns))

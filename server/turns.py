@@ -18,14 +18,18 @@ import time
 from contextlib import suppress
 
 SLICE_NS = 10_000_000
-"""CPU time before a thread that others wait for is put aside. The kernel's 3 ms cuts runs in two; each cut
-costs the caches."""
+"""CPU time before a thread that others wait for is put aside, while all goes well. The kernel's 3 ms cuts
+runs in two; each cut costs the caches."""
+SHORT_SLICE_NS = 3_000_000
 LOOP_SLICE_NS = 1_000_000
-"""Of a loop that cuts in: shorter than the executors', or the kernel (6.12 on) would let them end theirs."""
+"""Of executors and loop while time is short. The loop's is the shorter one, or the kernel (6.12 on) would let
+a run end its slice first."""
 EXECUTOR_NICE = 5
 """A third of the front end's weight where they compete: enough to fill runs, too little to starve them."""
 CUT_IN_NS = 3_000_000
 """Runs predicted to be longer are cut into."""
+REFUSED_NS = 100_000_000
+"""So long after a refusal for want of room, time is short: what arrives is looked at before it has waited."""
 ASIDE_NS = 3_000_000
 """An executor steps aside between two runs if the loop has not had a turn for so long."""
 
@@ -38,24 +42,34 @@ class Turns:
 
     def __init__(self) -> None:
         self._loop = threading.get_native_id()
-        self._cuts_in = False
+        self._executors: list[int] = []
+        self._hurried = False
         self._turn_ns = 0
+        self._refused_ns = -REFUSED_NS
 
     def stand_back(self) -> None:
         """Called once by an executor's thread: requests that have arrived are read before the next run."""
+        thread = threading.get_native_id()
+        self._executors.append(thread)
         with suppress(OSError):  # a sandbox may forbid it
-            os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), EXECUTOR_NICE)
+            os.setpriority(os.PRIO_PROCESS, thread, EXECUTOR_NICE)
 
     def taken(self, now_ns: int) -> None:
         """The loop has its turn."""
         self._turn_ns = now_ns
 
+    def refused(self, now_ns: int) -> None:
+        """Somebody found no room."""
+        self._refused_ns = now_ns
+
     def begin(self, predicted_ns: int) -> None:
         """A run begins; may the loop cut into it?"""
-        cuts_in = predicted_ns > CUT_IN_NS
-        if cuts_in != self._cuts_in:
-            self._cuts_in = cuts_in
-            set_policy(self._loop, batch=not cuts_in, slice_ns=LOOP_SLICE_NS if cuts_in else SLICE_NS)
+        hurried = predicted_ns > CUT_IN_NS or time.monotonic_ns() - self._refused_ns < REFUSED_NS
+        if hurried != self._hurried:
+            self._hurried = hurried
+            set_policy(self._loop, batch=not hurried, slice_ns=LOOP_SLICE_NS if hurried else SLICE_NS)
+            for thread in self._executors:
+                set_policy(thread, batch=True, slice_ns=SHORT_SLICE_NS if hurried else SLICE_NS)
 
     def step_aside(self) -> None:
         """Called by an executor between two runs: let the loop read what has arrived, if it has waited."""

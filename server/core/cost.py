@@ -4,11 +4,15 @@ time = line(requests, rows) · stretch · ratio. Three questions, asked apart, b
 answers on a core that others use as well:
 
 - `line`: the executor's CPU time, a property of the model and the machine.
-- `stretch`: wall / CPU, a property of the neighbours; a mean that forgets within some tens of runs.
-- `ratio`: a high quantile of actual / (line · stretch) per size group, by adaptive conformal inference (Gibbs
-  and Candès, 2021): a miss raises it by eta·tau, a hit lowers it by eta·(1 - tau). So, whatever the
-  distribution, in the long run a share of at most 1 - tau + (RATIO_MAX + eta) / (eta · n) of n runs takes
-  longer than predicted.
+- `stretch`: wall / CPU, a property of the neighbours: of the sums over the last fifth of a second, for what a
+  neighbour takes it takes from few runs, and much of them.
+- `ratio`: a high quantile of (actual - ALLOWANCE) / (line · stretch) per size group, by adaptive conformal
+  inference (Gibbs and Candès, 2021): a miss raises it by eta·tau, a hit lowers it by eta·(1 - tau). So,
+  whatever the distribution, in the long run a share of at most 1 - tau + (RATIO_MAX + eta) / (eta · n) of n
+  runs takes longer than predicted and allowed for.
+
+The allowance is what a neighbour can take at once. It is kept free once before each deadline (the margin),
+not once per run: twenty small runs are not interrupted twenty times.
 
 Only runs that finished teach; failures and cancellations never do. A stall is one miss and nothing else.
 """
@@ -29,12 +33,14 @@ TAU = 0.99
 ETA = 0.1
 """One miss raises the ratio by 0.099, one hit lowers it by 0.001: two misses absorb a 20 % slower clock."""
 RATIO_MAX = 4.0
-"""Beyond this a run is a stall (a page-in, a stopped process), not the model: counted once, not fitted."""
+ALLOWANCE_NS = 1_000_000
+STALL_NS_MIN = 20_000_000
+"""A run that takes RATIO_MAX times what was predicted, and so much longer, is a stall (a page-in, a stopped
+process), not the model: counted once, not fitted."""
 STALLS_BELIEVED = 5
 """This many stalls in a row are no stalls: the machine has changed."""
-STRETCH_MAX = 4.0
-STRETCH_SHARE = 0.05
-"""Of the newest run in the mean: the last 20 decide."""
+STRETCH_MAX = 8.0
+STRETCH_WINDOW_NS = 200_000_000
 GROUPS_NS = (1_000_000.0, 4_000_000.0)
 """Mean times that divide small, medium and large runs: a neighbour's 0.3 ms is much of the first only."""
 SILENCE_NS = 5_000_000_000
@@ -56,6 +62,8 @@ class CostModel:
     stalls: int = 0
     drifts: int = 0
     _stalled: int = 0  # in a row
+    _wall_ns: float = 0.0  # of the runs within the window, the older the less
+    _cpu_ns: float = 0.0
     _drift: Drift = field(default_factory=Drift)
     _taught_ns: int | None = None
     _healed_ns: int = 0
@@ -82,6 +90,10 @@ class CostModel:
         mean_ns = self.line.mean_ns(requests, rows)
         return math.ceil(self.ratios[_group(mean_ns)] * self.stretch * mean_ns)
 
+    def expect_ns(self, requests: int, rows: int) -> int:
+        """The same without caution: what many runs take on average."""
+        return math.ceil(self.stretch * self.line.mean_ns(requests, rows))
+
     def profile_ns(self, requests: int, rows: int) -> int:
         """What the warm-up would say, without any caution: what a probe may take."""
         return math.ceil(self._profile.mean_ns(requests, rows))
@@ -95,17 +107,19 @@ class CostModel:
         predicted_ns = self.predict_ns(requests, rows)
         mean_ns = self.line.mean_ns(requests, rows)
         cpu_ns = run.wall_ns if run.cpu_ns is None else min(run.cpu_ns, run.wall_ns)
-        observed = run.wall_ns / (mean_ns * self.stretch)
+        observed = (run.wall_ns - ALLOWANCE_NS) / (mean_ns * self.stretch)
         group = _group(mean_ns)
         ratio = self.ratios[group] + ETA * (TAU if observed > self.ratios[group] else TAU - 1.0)
         self.ratios[group] = min(max(ratio, 1.0), RATIO_MAX)
         self._taught_ns = self._healed_ns = now_ns
         self.runs += 1
-        self._stalled = self._stalled + 1 if observed > RATIO_MAX else 0
+        stalled = run.wall_ns > max(RATIO_MAX * predicted_ns, predicted_ns + STALL_NS_MIN)
+        self._stalled = self._stalled + 1 if stalled else 0
         if self._stalled and self._stalled < STALLS_BELIEVED:
             self.stalls += 1
         else:
-            self._fit(Point(requests, rows, cpu_ns), run.wall_ns / max(cpu_ns, 1))
+            self._fit(Point(requests, rows, cpu_ns))
+            self._stretch(run.wall_ns, cpu_ns)
         return run.wall_ns / max(predicted_ns, 1)
 
     def heal(self, now_ns: int) -> None:
@@ -120,6 +134,7 @@ class CostModel:
         self._healed_ns = now_ns
         self.line.towards(self._profile, share)
         self.stretch += share * (1.0 - self.stretch)
+        self._wall_ns = self._cpu_ns = 0.0
         for group, start in enumerate(self._profile_ratios):
             self.ratios[group] += share * (start - self.ratios[group])
 
@@ -154,15 +169,19 @@ class CostModel:
         self.line.settle(0.1)
         self.ratios[:] = [min(max(ratio, 1.0), RATIO_MAX) for ratio in ratios]
 
-    def _fit(self, point: Point, stretch: float) -> None:
-        mean_ns = self.line.mean_ns(point.requests, point.rows)
-        factor = self._drift.see(point.ns / mean_ns)
+    def _fit(self, point: Point) -> None:
+        factor = self._drift.see(point.ns / self.line.mean_ns(point.requests, point.rows))
         if factor is not None:
             self.line.scale(factor)
             self.drifts += 1
         else:
             self.line.learn(point)
-        self.stretch += STRETCH_SHARE * (min(max(stretch, 1.0), STRETCH_MAX) - self.stretch)
+
+    def _stretch(self, wall_ns: int, cpu_ns: int) -> None:
+        kept = max(1.0 - wall_ns / STRETCH_WINDOW_NS, 0.0)
+        self._wall_ns = kept * self._wall_ns + wall_ns
+        self._cpu_ns = kept * self._cpu_ns + cpu_ns
+        self.stretch = min(max(self._wall_ns / max(self._cpu_ns, 1.0), 1.0), STRETCH_MAX)
 
 
 def _group(mean_ns: float) -> int:

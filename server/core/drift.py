@@ -5,11 +5,11 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
-ALLOWANCE = 0.15
-"""Deviations below 15 % add nothing: they are the regression's to follow."""
-ALARM = 2.5
+ALLOWANCE = 0.25
+"""Deviations below a quarter add nothing: they are the regression's to follow, or a cold cache's."""
+ALARM = 4.0
 STEP_MAX = 1.0
-"""What one run can add: three runs that took e times as long raise the alarm, one does not."""
+"""What one run can add: six runs that took e times as long raise the alarm, five do not."""
 
 
 @dataclass(slots=True)

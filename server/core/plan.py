@@ -69,9 +69,16 @@ class Plan:
         return run
 
     def late(self, free: Sequence[int]) -> bool:
-        """Whether any run is predicted to end after a deadline."""
-        ends = _ends([run.time_ns for run in self.runs], free)
-        return any(end > run.deadline_ns for end, run in zip(ends, self.runs, strict=True) if not run.probe)
+        """Whether a run would end after a deadline, were those before it to take their mean time.
+
+        Less strict than admission: who was admitted is given up only when that is all but certain.
+        """
+        ends = _ends([run.expected_ns for run in self.runs], free)
+        return any(
+            end - run.expected_ns + run.time_ns > run.deadline_ns
+            for end, run in zip(ends, self.runs, strict=True)
+            if not run.probe
+        )
 
     def reprice(self) -> None:
         """Predict all runs again."""

@@ -30,6 +30,7 @@ class PlannedRun:
     Attributes:
         parts: in the order of their deadlines.
         time_ns: predicted time of the run.
+        expected_ns: its mean, without caution.
         deadline_ns: the earliest deadline in it.
         due_ns: the same, less what was kept free when the run was planned.
         cap_ns: no company that makes the run longer than this: half of the time that the most urgent had, so
@@ -40,6 +41,7 @@ class PlannedRun:
         "cap_ns",
         "deadline_ns",
         "due_ns",
+        "expected_ns",
         "lane",
         "margin_ns",
         "parts",
@@ -70,6 +72,7 @@ class PlannedRun:
         self.parts.append(part)
         self.rows += part.rows
         self.time_ns = time_ns
+        self.expected_ns = self.terms.cost.expect_ns(len(self.parts), self.rows)
 
     def drop(self, ticket_id: int) -> bool:
         """Take a ticket's parts out; whether anything is left."""
@@ -99,6 +102,7 @@ class PlannedRun:
     def reprice(self) -> None:
         """Predict again: the model has learned."""
         self.time_ns = self.terms.cost.predict_ns(len(self.parts), self.rows)
+        self.expected_ns = self.terms.cost.expect_ns(len(self.parts), self.rows)
 
     def _add_up(self) -> None:
         first = self.parts[0].ticket

@@ -142,7 +142,7 @@ class Scheduler:
         """Give an idle executor the most urgent run; Idle if nothing that could still finish waits."""
         free = self._executors.free_ns(now_ns)
         if self._plan.late(free):
-            for ticket in shed(self._plan, self._terms, free, now_ns):
+            for ticket in shed(self._plan, free, now_ns):
                 self._leave(ticket)
                 self._hopeless.append(ticket)
         if not self._plan.runs:

@@ -1,53 +1,62 @@
 """Whom to give up when a plan has come to be late: after a stall, or when the machine has become slower.
 
-Moore and Hodgson (1968): go through the tickets by deadline; whenever one would end late, give up the largest
-of all so far. That keeps as many as possible. Less important ones are given up before more important ones.
+Moore and Hodgson (1968): go through what is planned by deadline; whenever a run would end late, give up the
+largest ticket of all so far. That keeps as many as possible. Less important tickets go before more important
+ones.
 """
 
 from __future__ import annotations
 
 import heapq
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
-from server.core.decisions import Lane, Part, Ticket
+from server.core.decisions import Ticket
 from server.core.plan import Plan
-from server.core.planned_run import Terms, due
+from server.core.planned_run import PlannedRun
 
 
-def shed(plan: Plan, terms: Mapping[Lane, Terms], free: Sequence[int], now_ns: int) -> list[Ticket]:
-    """Make the plan keep its deadlines again; the tickets that had to go."""
-    parts = sorted((part for run in plan.runs if not run.probe for part in run.parts), key=due)
-    probes = [run for run in plan.runs if run.probe]
-    by_ticket: dict[int, list[Part]] = {}
-    for part in parts:
-        by_ticket.setdefault(part.ticket.id, []).append(part)
-    given_up = _least_worthy(list(by_ticket.values()), terms, free, now_ns)
-    plan.runs = probes
+def shed(plan: Plan, free: Sequence[int], now_ns: int) -> list[Ticket]:
+    """Give up as few tickets as make the plan keep its deadlines again; who they are."""
+    gone = _least_worthy(plan.runs, free)
+    for ticket in gone:
+        plan.remove(ticket)
+    # What starts now has to end in time by the strict prediction, not by the mean.
+    while plan.runs and not plan.runs[0].probe:
+        first = plan.runs[0]
+        if now_ns + first.time_ns <= first.deadline_ns:
+            break
+        ticket = min((part.ticket for part in first.parts), key=_worth)
+        plan.remove(ticket)
+        gone.append(ticket)
+    return gone
+
+
+def _least_worthy(runs: Sequence[PlannedRun], free: Sequence[int]) -> list[Ticket]:
+    """By mean times: the strict ones of many runs in a row add up to what never happens."""
+    kept: dict[int, float] = {}  # ticket -> what it adds to runs that exist anyway
+    heap: list[tuple[tuple[int, int, int], Ticket]] = []  # the least worthy first
     gone: list[Ticket] = []
-    for ticket_id, own in by_ticket.items():
-        ticket = own[0].ticket
-        # Without margin: who can still make it shall, even if nothing unforeseen may happen any more.
-        if ticket_id in given_up or not plan.place(own, terms[ticket.lane], free, 0):
+    start_ns, work_ns = sum(free) / len(free), 0.0
+    for run in runs:
+        if run.probe:
+            continue
+        work_ns += run.expected_ns / len(free)
+        cost = run.terms.cost
+        for part in run.parts:
+            ticket = part.ticket
+            own_ns = (cost.expect_ns(1, part.rows) - cost.shared_ns()) / len(free)
+            if ticket.id not in kept:
+                heapq.heappush(heap, (_worth(ticket), ticket))
+            elif ticket in gone:
+                work_ns -= own_ns
+            kept[ticket.id] = kept.get(ticket.id, 0.0) + own_ns
+        caution_ns = run.time_ns - run.expected_ns
+        while heap and start_ns + work_ns + caution_ns > run.deadline_ns:
+            _, ticket = heapq.heappop(heap)
+            work_ns -= kept[ticket.id]
             gone.append(ticket)
     return gone
 
 
-def _least_worthy(
-    tickets: Sequence[Sequence[Part]], terms: Mapping[Lane, Terms], free: Sequence[int], now_ns: int
-) -> set[int]:
-    """Ids of those to give up, taking each for as much work as it adds to a run that exists already."""
-    kept: list[tuple[int, float, int]] = []  # heap: the least important first, of these the largest
-    given_up: set[int] = set()
-    start_ns = sum(max(at, now_ns) for at in free) / len(free)
-    work_ns = 0.0
-    for parts in tickets:
-        ticket = parts[0].ticket
-        cost = terms[ticket.lane].cost
-        own_ns = sum(cost.predict_ns(1, part.rows) - cost.shared_ns() for part in parts) / len(free)
-        heapq.heappush(kept, (-ticket.importance, -own_ns, ticket.id))
-        work_ns += own_ns
-        while kept and start_ns + work_ns > ticket.deadline_ns:
-            _, minus_ns, gone = heapq.heappop(kept)
-            work_ns += minus_ns
-            given_up.add(gone)
-    return given_up
+def _worth(ticket: Ticket) -> tuple[int, int, int]:
+    return -ticket.importance, -ticket.rows, ticket.id

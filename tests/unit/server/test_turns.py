@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import os
 import threading
+import time
 from collections.abc import Iterator
 
 import pytest
 
-from server.turns import CUT_IN_NS, SLICE_NS, Turns, set_policy
+from server.turns import CUT_IN_NS, REFUSED_NS, SLICE_NS, Turns, set_policy
 
 pytestmark = pytest.mark.skipif(not hasattr(os, "SCHED_BATCH"), reason="Linux only")
 
@@ -31,6 +32,20 @@ def test_the_loop_cuts_into_long_runs_only() -> None:
         executor.join()
         seen.append(os.sched_getscheduler(0))
     assert [os.SCHED_BATCH, os.SCHED_OTHER, os.SCHED_OTHER, os.SCHED_BATCH] == seen
+
+
+def test_the_loop_cuts_in_while_requests_are_refused() -> None:
+    """After a refusal for want of room even a short run is cut into; some time later it is not."""
+    set_policy(0, batch=True, slice_ns=SLICE_NS)
+    turns = Turns()
+    seen = []
+    for refused_ns in (time.monotonic_ns(), time.monotonic_ns() - REFUSED_NS):
+        turns.refused(refused_ns)
+        executor = threading.Thread(target=turns.begin, args=(1,))
+        executor.start()
+        executor.join()
+        seen.append(os.sched_getscheduler(0))
+    assert [os.SCHED_OTHER, os.SCHED_BATCH] == seen
 
 
 def test_executors_stand_back_and_others_do_not() -> None:
