@@ -5,7 +5,7 @@ BIN    := $(VENV)/bin
 STAMP  := $(VENV)/.installed
 DEMO   := build/demo
 
-.PHONY: demo test test-system test-slow test-gpu check protos bench bench-loadtest bench-peers docs-check venv clean
+.PHONY: demo test test-system test-slow test-gpu check protos bench bench-loadtest bench-peers bench-overload docs-check venv clean
 
 venv: $(STAMP)
 $(STAMP): pyproject.toml constraints.txt
@@ -47,6 +47,12 @@ bench-loadtest: $(STAMP)  ## what the load test itself costs; needs the demo's b
 bench-peers: $(STAMP)     ## Podium beside Triton and MLServer (PyPI, environments of their own), one core; build/peers
 	-$(BIN)/python -m benchmarks.peers.install
 	$(BIN)/python -m benchmarks.peers
+
+bench-overload: $(STAMP)  ## the proof that the budget holds under overload, every part (benchmarks/overload/README.md)
+	$(BIN)/python -m benchmarks.overload all
+
+bench-overload-%: $(STAMP)  ## one part: capacity, sweep, others, fifo, stalls, storm, idle, figure
+	$(BIN)/python -m benchmarks.overload $*
 
 docs-check: $(STAMP)      ## re-run the cheap figures of the docs; fail on a ratio off by more than 25 %
 	$(BIN)/python -m benchmarks.docs_check

@@ -77,6 +77,7 @@ class Capacity(msgspec.Struct, frozen=True, kw_only=True):
         return Reference(
             per_s=self.saturation.goodput_per_s,
             rows_per_s=self.saturation.goodput_rows_per_s,
+            law_rows_per_s=self.mixed.per_s * self.times.candidates_mean,
             refusal_ratio=self.costs.refused_ms / self.served_ms,
         )
 
@@ -115,7 +116,10 @@ def measure(work: Workload, effort: Effort) -> Capacity:
     finally:
         server.stop()
     low, high = crossing(steps, ALLOWED) if steps else (None, None)
-    nominal = Reference(per_s=mixed.per_s, rows_per_s=mixed.per_s * times.candidates_mean, refusal_ratio=0.0)
+    rows_per_s = mixed.per_s * times.candidates_mean
+    nominal = Reference(
+        per_s=mixed.per_s, rows_per_s=rows_per_s, law_rows_per_s=rows_per_s, refusal_ratio=0.0
+    )
     found = point(work, offer, saturated, nominal, 1.0)
     return Capacity(
         workload=work.name,

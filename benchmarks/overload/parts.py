@@ -180,7 +180,7 @@ class Proof:
 
         def points(loads: Sequence[float], share: float = 1.0) -> float:
             each = [
-                sweep.seconds_for(round(share * admitted), goodput_share(load, max(ratio, 0.0)) * per_s) + 4
+                sweep.seconds_for(round(share * admitted), goodput_share(load, max(ratio, 0.0)), per_s) + 4
                 for load in loads
             ]
             return sum(each)
@@ -190,9 +190,9 @@ class Proof:
         finals = fifo.FINALISTS * len(fifo.DELAYS_MS) * (fifo.FINAL_LONGER * trial + start)
         asked = 0.0 if small else sum(1500 / (share * 115) + 4 for share in capacity.LADDER)
         return {
-            "capacity": (20 if small else 55) + 0.4 * admitted / per_s + asked,
+            "capacity": (75 if small else 110) + 0.4 * admitted / per_s + asked,
             "sweep": start + points((*sweep.LOADS, *sweep.STREAM_LOADS)),
-            "others": 4 * (30 if small else 45) + 1.6 * points(sweep.TWO_LOADS),
+            "others": 4 * (50 if small else 60) + 1.6 * points(sweep.TWO_LOADS),
             "fifo": grid + finals + points(sweep.LOADS, FIFO_SHARE),
             "stalls": 3 * (stalls.SECONDS + start),
             "storm": 4 * (storm.CALM_S + storm.TRIGGER_S + storm.AFTER_S + start),
@@ -220,7 +220,12 @@ class Proof:
 
     def _load(self, part: str, kind: type[_T]) -> _T | None:
         path = self._order.out / f"{part}.json"
-        return msgspec.json.decode(path.read_bytes(), type=kind, strict=False) if path.is_file() else None
+        if not path.is_file():
+            return None
+        try:
+            return msgspec.json.decode(path.read_bytes(), type=kind, strict=False)
+        except msgspec.DecodeError as error:
+            raise SystemExit(f"{path}: not of this version of the benchmark ({error}); remove it") from None
 
 
 PARTS: Final[dict[str, Callable[[Proof], None]]] = {

@@ -26,6 +26,7 @@ class Point(msgspec.Struct, frozen=True, kw_only=True):
             many and scores few.
         y: the share of capacity that refusals leave at this load.
         capacity_per_s, capacity_rows_per_s: measured at saturation.
+        law_rows_per_s: C(D) in candidates.
         core: share of the core that the server used; None = not read.
         ended: [how, why, count] of what was not answered.
     """
@@ -48,6 +49,7 @@ class Point(msgspec.Struct, frozen=True, kw_only=True):
     y: float
     capacity_per_s: float
     capacity_rows_per_s: float
+    law_rows_per_s: float
     refused: int
     expired: int
     refusal_p50_ms: Milliseconds
@@ -68,6 +70,12 @@ class Point(msgspec.Struct, frozen=True, kw_only=True):
         return self.goodput_rows_per_s / whole if whole else float("nan")
 
     @property
+    def law_ratio(self) -> float:
+        """Candidates scored in budget over what C(D) and refusals leave, however capacity was measured."""
+        whole = self.y * self.law_rows_per_s
+        return self.goodput_rows_per_s / whole if whole else float("nan")
+
+    @property
     def refusal_ms_max(self) -> float:
         """p99 that a refusal may take."""
         return min(REFUSAL_MS_MAX, self.budget_ms / 2)
@@ -78,11 +86,13 @@ class Reference(msgspec.Struct, frozen=True, kw_only=True):
 
     Attributes:
         per_s, rows_per_s: goodput at saturation, in requests and in candidates.
+        law_rows_per_s: C(D) in candidates.
         refusal_ratio: r / s.
     """
 
     per_s: float
     rows_per_s: float
+    law_rows_per_s: float
     refusal_ratio: float
 
 
@@ -119,6 +129,7 @@ def point(work: Workload, offer: Offer, stretch: Stretch, reference: Reference, 
         y=y,
         capacity_per_s=reference.per_s,
         capacity_rows_per_s=reference.rows_per_s,
+        law_rows_per_s=reference.law_rows_per_s,
         refused=int(np.count_nonzero(refused)),
         expired=int(np.count_nonzero(records.ended("expired"))),
         refusal_p50_ms=numbers.refusal.p50_ms,

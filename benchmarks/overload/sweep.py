@@ -19,6 +19,8 @@ TWO_LOADS: Final = (0.8, 2.0)
 SPARE: Final = 1.08
 """So many more are asked than should be admitted: the least that counts is a least."""
 
+SHARE_LEAST: Final = 0.25
+
 Say = Callable[[str], None]
 
 
@@ -41,8 +43,8 @@ def measure(
     points = []
     try:
         for number, (door, load) in enumerate(asked):
-            share = goodput_share(load, reference.refusal_ratio)
-            seconds = seconds_for(admitted, share * reference.per_s)
+            share = goodput_share(load, max(reference.refusal_ratio, 0.0))
+            seconds = seconds_for(admitted, share, reference.per_s)
             offer = Offer(load * reference.per_s, seconds, transport=door, seed=number)
             points.append(point(work, offer, drive(server, work, offer), reference, share))
             say(spoken(points[-1]))
@@ -57,9 +59,14 @@ def both_doors() -> list[tuple[Transport, float]]:
     return [*unary, *(("stream", load) for load in STREAM_LOADS)]
 
 
-def seconds_for(admitted: int, per_s: float) -> float:
-    """How long it takes to admit so many; a server that should serve nobody is asked for some seconds."""
-    return SPARE * admitted / per_s if per_s > 1.0 else 5.0
+def seconds_for(admitted: int, share: float, per_s: float) -> float:
+    """How long it takes to admit so many.
+
+    Args:
+        share: of capacity that should be admitted; where refusals leave next to nothing, fewer must do.
+        per_s: capacity.
+    """
+    return SPARE * admitted / (max(share, SHARE_LEAST) * per_s)
 
 
 def spoken(found: Point) -> str:

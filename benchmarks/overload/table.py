@@ -81,6 +81,7 @@ def points(found: Sequence[Point]) -> str:
         "goodput /s",
         "of y(L) x capacity",
         "in candidates",
+        "candidates, of y(L) x C(D)",
         "refused",
         "expired later",
         "refusals p50 | p99 ms (at most)",
@@ -98,6 +99,7 @@ def points(found: Sequence[Point]) -> str:
             f"{one.goodput_per_s:.1f}",
             _goodput(one),
             f"{one.work_ratio:.3f}",
+            f"{one.law_ratio:.3f}",
             f"{one.refused:,}",
             f"{one.expired:,}",
             f"{ms(one.refusal_p50_ms)} / {ms(one.refusal_p99_ms)} ({one.refusal_ms_max:g})",
@@ -222,7 +224,9 @@ def missed(found: Sequence[Point]) -> list[str]:
         name = f"{one.workload} {one.door} {one.load:.2g}x"
         if one.verdict != "PASS":
             said.append(f"{name}: {one.verdict}, {one.sentence}")
-        if one.load >= GOODPUT_FROM - 0.01 and not one.ratio >= GOODPUT_MUST:
+        if one.load >= GOODPUT_FROM - 0.01 and not one.y:
+            said.append(f"{name}: saying no alone takes the whole core (L r/s >= 1): clients must throttle")
+        elif one.load >= GOODPUT_FROM - 0.01 and not one.ratio >= GOODPUT_MUST:
             said.append(f"{name}: goodput is {one.ratio:.3f} of y(L) x capacity, must be {GOODPUT_MUST}")
         if isinstance(one.refusal_p99_ms, float) and one.refusal_p99_ms > one.refusal_ms_max:
             said.append(
