@@ -19,11 +19,11 @@ from benchmarks.overload.workloads import Workload
 from benchmarks.server_process import ServerProcess
 
 LOAD: Final = 2.0
-QUEUES: Final = (2, 4, 8, 16)
-TIMEOUT_SHARES: Final = (0.0, 0.4, 0.6, 0.8)
+QUEUES: Final = (1, 2, 3, 4, 8)
+TIMEOUT_SHARES: Final = (0.0, 0.4, 0.7)
 """Of the budget; 0 = none."""
-REQUESTS: Final = (1, 2, 4)
-DELAYS_MS: Final = (0.0, 1.0, 3.0)
+REQUESTS: Final = (1, 4)
+DELAYS_MS: Final = (0.0, 1.0)
 """Tried on the finalists only: at twice capacity, company is there already."""
 FINALISTS: Final = 3
 FINAL_LONGER: Final = 3.0

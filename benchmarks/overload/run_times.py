@@ -34,7 +34,7 @@ from server.engine.bundle import open_bundle
 from server.engine.tensors import Packer
 from server.wire import Decoder, parse
 
-BATCHES: Final = (1, 2, 3, 4, 6, 8, 12, 16)
+BATCHES: Final = (1, 2, 3, 4, 6, 8, 12, 16, 24, 32, 64)
 MESSAGES: Final = 100
 """Of the request set, at most: every size of the mix, equally often as it is sent."""
 ROUNDS_MIN: Final = 3
@@ -88,7 +88,7 @@ def main() -> None:
     made = Feeds(order)
     batches = feasible(made, order)
     runs = {("mixed", batch): made.mixed(batch) for batch in batches}
-    runs |= {("mean", batch): made.equal(batch) for batch in batches}
+    runs |= {("mean", batch): [made.equal(batch)] for batch in batches}
     times_ms = timed(order, runs)
     singles = sorted(zip(made.counts, times_ms["mixed", 1], strict=True))
     found = RunTimes(
@@ -120,20 +120,27 @@ class Feeds:
         self.counts = [request.candidates.count for request in self._requests]
 
     def mixed(self, batch: int) -> list[Feed]:
-        """Runs that together hold every message once; what does not fill a run is left out."""
-        groups = [self._requests[at : at + batch] for at in range(0, len(self._requests), batch)]
+        """Runs that together hold every message once; what does not fill a run is left out.
+
+        Where there are fewer messages than that, one run holds some of them again.
+        """
+        every = self._requests
+        if len(every) < batch:
+            return [self._feed([every[at % len(every)] for at in range(batch)])]
+        groups = [every[at : at + batch] for at in range(0, len(every), batch)]
         return [self._feed(group) for group in groups if len(group) == batch]
 
-    def equal(self, batch: int) -> list[Feed]:
-        """One run of requests that all have the mean size."""
+    def equal(self, batch: int) -> Feed:
+        """A run of requests that all have the mean size."""
         mean = round(float(np.mean(self.counts)))
         rng = np.random.default_rng(0)
         alike = []
-        for request in self._requests[:batch]:
+        for at in range(batch):
+            request = self._requests[at % len(self._requests)]
             copy = pb.RankRequest.FromString(request.SerializeToString())
             resize(copy, rows(copy.candidates.count, mean, rng))
             alike.append(copy)
-        return [self._feed(alike)] if len(alike) == batch else []
+        return self._feed(alike)
 
     def _feed(self, group: Sequence[pb.RankRequest]) -> Feed:
         payloads: list[Payload] = [self._decoder.decode(request).payload for request in group]
@@ -147,9 +154,7 @@ def feasible(made: Feeds, order: Order) -> list[int]:
     model = session(order.graph)
     found: list[int] = []
     for batch in BATCHES:
-        (feed,) = made.equal(batch) or (None,)
-        if feed is None:
-            break
+        feed = made.equal(batch)
         found.append(batch)
         if min(_run_ms(model, feed) for _ in range(ROUNDS_MIN)) > order.budget_ms:
             break

@@ -23,7 +23,7 @@ from benchmarks.overload import storm_client
 from benchmarks.overload.load import Offer, scenario
 from benchmarks.overload.point import Reference
 from benchmarks.overload.recovery import BACK, until_ordinary
-from benchmarks.overload.storm_client import Storm
+from benchmarks.overload.storm_client import ATTEMPTS_MAX, Storm
 from benchmarks.overload.workloads import Workload
 from benchmarks.server_process import CLIENT_CORE, ServerProcess
 from loadtest import workload as messages
@@ -150,12 +150,14 @@ def judge(storm: Storm, budget_s: float, policy: str, trigger: str) -> Recovery:
     seen = windows(storm, budget_s)
     first, over = round(CALM_S / WINDOW_S), round((CALM_S + TRIGGER_S) / WINDOW_S)
     calm, later = slice(WARM_UP_WINDOWS, first), slice(over, None)
+    failed = until_ordinary(seen.failed[calm], seen.failed[later], FAILED_SLACK, 1.0)
+    attempts = until_ordinary(seen.attempts[calm], seen.attempts[later], ATTEMPTS_SLACK, ATTEMPTS_MAX)
     return Recovery(
         policy=policy,
         trigger=trigger,
         goodput_s=_until_good(seen, calm, over),
-        failed_s=_seconds(until_ordinary(seen.failed[calm], seen.failed[later], FAILED_SLACK)),
-        attempts_s=_seconds(until_ordinary(seen.attempts[calm], seen.attempts[later], ATTEMPTS_SLACK)),
+        failed_s=_seconds(failed),
+        attempts_s=_seconds(attempts),
         before=_mean(seen, calm),
         during=_mean(seen, slice(first, over)),
         after=_mean(seen, slice(-round(BACK_S_MAX / WINDOW_S), None)),
