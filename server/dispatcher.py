@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from queue import Empty, SimpleQueue
 from typing import Any
 
@@ -163,12 +163,9 @@ class Dispatcher:
         """Answer those who can no longer finish, even while every executor is stuck; then set the timer."""
         with self._lock:
             now_ns = clock_ns()
-            gone = [self._waiters.pop(ticket.id) for ticket in self._scheduler.expire(now_ns=now_ns)]
-            for waiter in gone:
-                self._missed[waiter.ticket.lane] = self._missed.get(waiter.ticket.lane, 0) + 1
+            gone = [self._leave_late(ticket) for ticket in self._scheduler.expire(now_ns=now_ns)]
             at_ns = self._scheduler.next_expiry_ns()
-        for waiter in gone:
-            self._settle(waiter, refusals.expired(waiter.ticket, now_ns))
+        self._settle_late(gone, now_ns)
         self._timer = None
         if at_ns is not None:
             assert self._loop is not None
@@ -176,6 +173,14 @@ class Dispatcher:
             # with less time left are looked at by the executors, or within TIMER_S_MAX.
             delay_s = min(max(at_ns - now_ns, 0) / 1e9 + TIMER_TICK_S, TIMER_S_MAX)
             self._timer = self._loop.call_later(delay_s, self._expire)
+
+    def _leave_late(self, ticket: Ticket) -> Waiter:
+        self._missed[ticket.lane] = self._missed.get(ticket.lane, 0) + 1
+        return self._waiters.pop(ticket.id)
+
+    def _settle_late(self, waiters: Sequence[Waiter], now_ns: int) -> None:
+        for waiter in waiters:
+            self._settle(waiter, refusals.expired(waiter.ticket, now_ns))
 
     def _watch_again(self) -> None:
         assert self._loop is not None
@@ -229,6 +234,7 @@ class Dispatcher:
                 turns.step_aside()
             with self._lock:  # decide under the lock; act outside it
                 step = self._scheduler.step(executor, now_ns=clock_ns())
+                given_up = [self._leave_late(ticket) for ticket in step.given_up]
                 if isinstance(step, Dispatch):
                     waiters = [self._waiter(part) for part in step.parts]
                     self._running[executor] = waiters
@@ -236,6 +242,8 @@ class Dispatcher:
                     self._asleep.append(slot)
                 if self._stopping:
                     return
+            if given_up:
+                self._loop.call_soon_threadsafe(self._settle_late, given_up, clock_ns())
             if isinstance(step, Dispatch):
                 turns.begin(step.predicted_ns)
                 result = run(step, self._runtimes[step.lane], waiters)

@@ -75,6 +75,7 @@ class Dispatch:
 
     Attributes:
         probe: started although the model says that it cannot end in time, to learn whether the model errs.
+        given_up: who can no longer be served in time, and has left the queue.
     """
 
     executor: int
@@ -83,6 +84,7 @@ class Dispatch:
     rows: int
     predicted_ns: int
     probe: bool = False
+    given_up: tuple[Ticket, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,9 +93,11 @@ class Idle:
 
     Attributes:
         until_ns: ask again then, if nothing new has come; None = only when something new comes.
+        given_up: as in `Dispatch`.
     """
 
     until_ns: int | None = None
+    given_up: tuple[Ticket, ...] = ()
 
 
 Step: TypeAlias = Dispatch | Idle

@@ -33,6 +33,12 @@ class Plan:
         self._requests_max = requests_max
         self.runs: list[PlannedRun] = []
 
+    def copy(self) -> Plan:
+        """One that can be changed without changing this."""
+        other = type(self)(self._rows_max, self._requests_max)
+        other.runs = [run.copy() for run in self.runs]
+        return other
+
     def place(self, parts: Sequence[Part], terms: Terms, free: Sequence[int], margin_ns: int) -> bool:
         """Find room for all parts of a ticket, or for none."""
         for at, part in enumerate(parts):
@@ -68,6 +74,11 @@ class Plan:
                 del self.runs[0]
         return run
 
+    def split_first(self) -> None:
+        """Make the first run shorter: its least urgent part becomes a run of its own, in its place."""
+        run = self.runs[0].drop_last()
+        self.runs.insert(max(self._place_of(run.deadline_ns), 1), run)
+
     def late(self, free: Sequence[int]) -> bool:
         """Whether a run would end after a deadline, were those before it to take their mean time.
 
@@ -93,9 +104,7 @@ class Plan:
         runs = self.runs
         deadline_ns = part.ticket.deadline_ns
         due_ns = deadline_ns - margin_ns
-        at = len(runs)
-        while at and runs[at - 1].deadline_ns > deadline_ns:
-            at -= 1
+        at = self._place_of(deadline_ns)
         alone_ns = terms.cost.predict_ns(1, part.rows)
         for joined in range(at - 1, max(at - 1 - LOOK_BACK, -1), -1):
             run = runs[joined]
@@ -119,6 +128,13 @@ class Plan:
                 run.add(part, time_ns)
                 return True
         return False
+
+    def _place_of(self, deadline_ns: int) -> int:
+        """Behind all runs that are due no later; most often at the end."""
+        at = len(self.runs)
+        while at and self.runs[at - 1].deadline_ns > deadline_ns:
+            at -= 1
+        return at
 
     def _room_ns(self, part: Part, terms: Terms, free: Sequence[int], at: int, alone_ns: int) -> int:
         """What a new run at `at` should be able to grow by while it waits: no more than it waits."""

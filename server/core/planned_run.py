@@ -88,6 +88,12 @@ class PlannedRun:
             self._add_up()
         return bool(self.parts)
 
+    def drop_last(self) -> PlannedRun:
+        """Take the least urgent part out, as a run of its own; there must be another."""
+        part = self.parts.pop()
+        self._add_up()
+        return PlannedRun(self.terms, part, self.margin_ns)
+
     def copy(self) -> PlannedRun:
         """One that can be changed without changing this."""
         other = PlannedRun(self.terms, self.parts[0], self.margin_ns, probe=self.probe)

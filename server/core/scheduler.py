@@ -67,7 +67,6 @@ class Scheduler:
         self._parts_left: dict[int, int] = {}  # of those that are split
         self._begun: set[int] = set()  # split tickets of which a part has been dispatched
         self._latest_starts: list[tuple[int, int]] = []  # heap of (ns, id); ids of gone tickets are skipped
-        self._hopeless: list[Ticket] = []  # given up, not yet told
         self._executors = Executors(executors)
         self._pressure = Pressure(executors)
         self._probes = 0
@@ -122,7 +121,7 @@ class Scheduler:
 
     def expire(self, *, now_ns: int) -> tuple[Ticket, ...]:
         """Remove and return the tickets that can no longer finish in time."""
-        gone, self._hopeless = self._hopeless, []
+        gone: list[Ticket] = []
         starts = self._latest_starts
         while starts and (starts[0][0] < now_ns or starts[0][1] not in self._waiting):
             _, ticket_id = heapq.heappop(starts)
@@ -141,17 +140,18 @@ class Scheduler:
     def step(self, executor: int, *, now_ns: int) -> Step:
         """Give an idle executor the most urgent run; Idle if nothing that could still finish waits."""
         free = self._executors.free_ns(now_ns)
+        given_up: tuple[Ticket, ...] = ()
         if self._plan.late(free):
-            for ticket in shed(self._plan, free, now_ns):
+            given_up = tuple(shed(self._plan, free, now_ns))
+            for ticket in given_up:
                 self._leave(ticket)
-                self._hopeless.append(ticket)
         if not self._plan.runs:
-            return Idle()
+            return Idle(given_up=given_up)
         run = self._plan.next(free, now_ns)
         if run.probe:
             run.terms.cost.begin_probe(now_ns)
             self._probes += 1
-        dispatch = Dispatch(executor, run.lane, tuple(run.parts), run.rows, run.time_ns, run.probe)
+        dispatch = Dispatch(executor, run.lane, tuple(run.parts), run.rows, run.time_ns, run.probe, given_up)
         self._executors.begin(executor, dispatch, now_ns)
         for part in run.parts:
             self._start(part.ticket)
@@ -159,8 +159,6 @@ class Scheduler:
 
     def next_expiry_ns(self) -> int | None:
         """When the next waiting ticket can no longer finish in time; None if nothing waits."""
-        if self._hopeless:
-            return 0
         starts = self._latest_starts
         while starts and starts[0][1] not in self._waiting:
             heapq.heappop(starts)
@@ -275,9 +273,7 @@ class Scheduler:
         if not lesser:
             return None
         lesser.sort(key=lambda other: (other.importance, other.deadline_ns, other.id), reverse=True)
-        before = self._plan.runs
-        trial = Plan(self._limits.rows_max, self._limits.requests_max)
-        trial.runs = [run.copy() for run in before]
+        trial = self._plan.copy()
         gone: list[Ticket] = []
         for other in lesser:
             if len(gone) == VICTIMS_MAX:

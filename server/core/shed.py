@@ -25,7 +25,10 @@ def shed(plan: Plan, free: Sequence[int], now_ns: int) -> list[Ticket]:
         first = plan.runs[0]
         if now_ns + first.time_ns <= first.deadline_ns:
             break
-        ticket = min((part.ticket for part in first.parts), key=_worth)
+        if len(first.parts) > 1:
+            plan.split_first()
+            continue
+        ticket = first.parts[0].ticket
         plan.remove(ticket)
         gone.append(ticket)
     return gone
@@ -36,7 +39,7 @@ def _least_worthy(runs: Sequence[PlannedRun], free: Sequence[int]) -> list[Ticke
     kept: dict[int, float] = {}  # ticket -> what it adds to runs that exist anyway
     heap: list[tuple[tuple[int, int, int], Ticket]] = []  # the least worthy first
     gone: list[Ticket] = []
-    start_ns, work_ns = sum(free) / len(free), 0.0
+    start_ns, work_ns = free[0], 0.0  # with several executors a bound: nobody is given up who may make it
     for run in runs:
         if run.probe:
             continue

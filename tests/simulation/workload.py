@@ -11,6 +11,7 @@ from typing import Literal
 import numpy as np
 
 from server.core.decisions import Lane, Ticket
+from server.core.scheduler import PARTS_MAX
 
 MS = 1_000_000
 
@@ -24,6 +25,9 @@ class Workload:
         noise: sigma of the log-normal factor on true run times; 0 = runs take exactly what the line says.
         stall_share, failure_share: of runs; a stall adds `stall_ns`, a failure ends without scores.
         cancel_share: of requests; each leaves at a random instant within its budget.
+        drift: factor on all true run times from the middle of the requests on.
+        importances: classes, equally likely; 1 is critical, 3 sheddable.
+        chunk_ns: requests whose run would be longer are split; None = none is.
     """
 
     seed: int
@@ -41,6 +45,9 @@ class Workload:
     stall_ns: int = 100 * MS
     failure_share: float = 0.0
     cancel_share: float = 0.0
+    drift: float = 1.0
+    importances: tuple[int, ...] = (2,)
+    chunk_ns: int | None = None
     rows_max: int = 512
     requests_max: int = 64
     margin_ns: int = MS
@@ -51,7 +58,7 @@ class Workload:
 
     def calm(self) -> Workload:
         """The same traffic on a machine that does exactly what is predicted."""
-        return replace(self, noise=0.0, stall_share=0.0, failure_share=0.0)
+        return replace(self, noise=0.0, stall_share=0.0, failure_share=0.0, drift=1.0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,12 +72,14 @@ class Run:
 
 @dataclass(frozen=True, slots=True)
 class Script:
-    """A workload, drawn: tickets in arrival order, when some of them leave, and the runs' fates."""
+    """A workload, drawn: tickets in arrival order, when some of them leave, the runs' fates, and when the
+    machine changes."""
 
     lanes: tuple[Lane, ...]
     tickets: tuple[Ticket, ...]
     leaves_ns: dict[int, int]
     runs: tuple[Run, ...]
+    drifts_ns: int
 
 
 def draw(workload: Workload) -> Script:
@@ -87,8 +96,16 @@ def draw(workload: Workload) -> Script:
     rows = rng.choice(workload.rows, workload.requests)
     budgets_ns = rng.choice(workload.budgets_ns, workload.requests)
     lane_of = rng.integers(0, workload.lanes, workload.requests)
+    importances = rng.choice(workload.importances, workload.requests)
     tickets = tuple(
-        Ticket(n + 1, lanes[int(lane_of[n])], int(rows[n]), int(at_ns[n]), int(at_ns[n] + budgets_ns[n]))
+        Ticket(
+            n + 1,
+            lanes[int(lane_of[n])],
+            int(rows[n]),
+            int(at_ns[n]),
+            int(at_ns[n] + budgets_ns[n]),
+            int(importances[n]),
+        )
         for n in range(workload.requests)
     )
     leaving = rng.random(workload.requests) < workload.cancel_share
@@ -98,11 +115,12 @@ def draw(workload: Workload) -> Script:
         for n, ticket in enumerate(tickets)
         if leaving[n]
     }
-    factors = np.exp(workload.noise * rng.standard_normal(workload.requests))
-    stalls = rng.random(workload.requests) < workload.stall_share
-    fails = rng.random(workload.requests) < workload.failure_share
+    most_runs = workload.requests * PARTS_MAX
+    factors = np.exp(workload.noise * rng.standard_normal(most_runs))
+    stalls = rng.random(most_runs) < workload.stall_share
+    fails = rng.random(most_runs) < workload.failure_share
     runs = tuple(
         Run(float(factors[n]), workload.stall_ns if stalls[n] else 0, bool(fails[n]))
-        for n in range(workload.requests)
+        for n in range(most_runs)
     )
-    return Script(lanes, tickets, leaves_ns, runs)
+    return Script(lanes, tickets, leaves_ns, runs, int(at_ns[workload.requests // 2]))

@@ -8,14 +8,15 @@ from __future__ import annotations
 
 import hashlib
 import heapq
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
 
 from server.core.cost import CostModel
-from server.core.decisions import Admitted, Dispatch, Ticket
+from server.core.decisions import Admitted, Dispatch, RunTime, Ticket
+from server.core.line import Line
 from server.core.scheduler import Limits, Scheduler
 from tests.simulation.workload import MS, Script, Workload, draw
 
@@ -30,8 +31,11 @@ SchedulerFactory = Callable[[Limits, int], Scheduler]
 class Oracle(CostModel):
     """Knows the true line and has nothing to learn: predicted >= actual, always."""
 
-    def learn(self, rows: int, actual_ns: int) -> float:
-        return actual_ns / self.predict_ns(rows)
+    def learn(self, requests: int, rows: int, run: RunTime, now_ns: int) -> float:
+        return run.wall_ns / self.predict_ns(requests, rows)
+
+    def heal(self, now_ns: int) -> None:
+        pass
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,8 +44,23 @@ class Start:
 
     now_ns: int
     dispatch: Dispatch
-    startable: tuple[Ticket, ...]
-    """Who waited and could still have finished, by the model's prediction for each alone."""
+    waiting: tuple[Ticket, ...]
+    """Who waited, untouched, before it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Offer:
+    """One verdict, with what an onlooker knew at that instant."""
+
+    now_ns: int
+    ticket: Ticket
+    admitted: bool
+    displaced: tuple[Ticket, ...]
+    parts: int
+    waiting: tuple[Ticket, ...]
+    """Who waited, untouched, before it."""
+    idle: bool
+    """An executor was free, and nothing waited."""
 
 
 @dataclass(slots=True)
@@ -54,7 +73,11 @@ class Trace:
         idled: instants at which an executor idled beside a ticket that it could have finished.
         overplanned: instants at which, just after an admission, planned work outlasted every deadline.
         unlearned: failed runs after which the lane's prediction differed.
-        cancels: (what the scheduler said, whether the ledger had the ticket waiting).
+        cancels: (what the scheduler said, whether the ledger had something of the ticket waiting).
+        covered: per ticket the rows that were dispatched, in order of dispatch.
+        ratios: actual / predicted of each finished run.
+        late_shares: of each finished run, the share of its requests told late, or expired since the last.
+        unreported: executors in runs of ten times their predicted time that `stuck` did not name.
         planned_ns_at_end: what was planned once everything had ended.
     """
 
@@ -62,11 +85,16 @@ class Trace:
     log: list[tuple[Any, ...]] = field(default_factory=list)
     admitted: dict[int, Ticket] = field(default_factory=dict)
     endings: defaultdict[int, list[tuple[str, int]]] = field(default_factory=lambda: defaultdict(list))
+    offers: list[Offer] = field(default_factory=list)
     starts: list[Start] = field(default_factory=list)
     idled: list[int] = field(default_factory=list)
     overplanned: list[int] = field(default_factory=list)
     unlearned: list[int] = field(default_factory=list)
     cancels: list[tuple[bool, bool]] = field(default_factory=list)
+    covered: defaultdict[int, list[tuple[int, int]]] = field(default_factory=lambda: defaultdict(list))
+    ratios: list[float] = field(default_factory=list)
+    late_shares: list[float] = field(default_factory=list)
+    unreported: list[int] = field(default_factory=list)
     planned_ns_at_end: int = 0
     ended_ns: int = 0
 
@@ -77,6 +105,14 @@ class Trace:
     def ended(self, ending: str) -> list[tuple[int, int]]:
         """(ticket id, instant) of everyone who ended so."""
         return [(n, at) for n, told in self.endings.items() for what, at in told if what == ending]
+
+    def in_time(self) -> list[Ticket]:
+        """Who was answered by the deadline."""
+        return [
+            self.admitted[ticket_id]
+            for ticket_id, at_ns in self.ended("answered")
+            if at_ns <= self.admitted[ticket_id].deadline_ns
+        ]
 
 
 class World:
@@ -92,9 +128,16 @@ class World:
         self._scheduler = make(limits, workload.executors)
         for lane in self._script.lanes:
             ratio = 1.0 if cost is Oracle else 1.2
-            self._scheduler.add_lane(lane, cost(workload.overhead_ns, workload.row_ns, ratio))
-        self._waiting: dict[int, Ticket] = {}
-        self._running: dict[int, Dispatch] = {}
+            line = Line(workload.overhead_ns, 0.0, workload.row_ns, per_request=False)
+            self._scheduler.add_lane(
+                lane, cost(line, [ratio] * 3), budget_ns=min(workload.budgets_ns), chunk_ns=workload.chunk_ns
+            )
+        self._waiting: dict[int, Ticket] = {}  # nothing of it has been dispatched
+        self._parts_to_go: Counter[int] = Counter()
+        self._parts_to_end: Counter[int] = Counter()
+        self._over: set[int] = set()  # ended while parts of it ran or waited
+        self._missed = 0
+        self._running: dict[int, tuple[Dispatch, int]] = {}
         self._events: list[tuple[int, int, Callable[[int], None]]] = []
         self._order = 0
         self._runs = iter(self._script.runs)
@@ -113,7 +156,7 @@ class World:
                 heapq.heappop(self._events)[2](now_ns)
             self._settle(now_ns)
         self.trace.ended_ns = now_ns
-        self.trace.planned_ns_at_end = self._scheduler.planned_work_ns(now_ns=now_ns)
+        self.trace.planned_ns_at_end = self._scheduler.snapshot(now_ns=now_ns).planned_work_ns
         return self.trace
 
     def _settle(self, now_ns: int) -> None:
@@ -129,61 +172,116 @@ class World:
             self._at(self._timer_ns, self._expire)
 
     def _arrive(self, ticket: Ticket, now_ns: int) -> None:
+        before = tuple(self._waiting.values())
+        idle = len(self._running) < self._workload.executors and not any(self._parts_to_go.values())
         verdict = self._scheduler.offer(ticket, now_ns=now_ns)
         self.trace.log.append((now_ns, "offer", ticket.id, verdict))
         if not isinstance(verdict, Admitted):
+            self.trace.offers.append(Offer(now_ns, ticket, False, (), 0, before, idle))
             self._end(ticket, "rejected", now_ns)
             return
+        self.trace.offers.append(Offer(now_ns, ticket, True, verdict.displaced, verdict.parts, before, idle))
+        for victim in verdict.displaced:
+            self._give_up(victim, "displaced", now_ns)
         self.trace.admitted[ticket.id] = ticket
         self._waiting[ticket.id] = ticket
-        last_ns = max(waiting.deadline_ns for waiting in self._waiting.values())
-        if now_ns + self._scheduler.planned_work_ns(now_ns=now_ns) > last_ns:
+        self._parts_to_go[ticket.id] = self._parts_to_end[ticket.id] = verdict.parts
+        last_ns = max(
+            self.trace.admitted[ticket_id].deadline_ns
+            for ticket_id, left in self._parts_to_go.items()
+            if left
+        )
+        cost = self._scheduler.terms[ticket.lane].cost
+        if now_ns + cost.predict_ns(1, ticket.rows) > ticket.deadline_ns and verdict.parts == 1:
+            return  # a probe
+        if now_ns + self._scheduler.snapshot(now_ns=now_ns).planned_work_ns > last_ns:
             self.trace.overplanned.append(now_ns)
 
     def _leave(self, ticket: Ticket, now_ns: int) -> None:
         taken_out = self._scheduler.cancel(ticket)
         self.trace.log.append((now_ns, "cancel", ticket.id, taken_out))
-        self.trace.cancels.append((taken_out, ticket.id in self._waiting))
+        self.trace.cancels.append((taken_out, self._parts_to_go[ticket.id] > 0))
         if taken_out:
-            self._end(ticket, "cancelled", now_ns)
+            self._give_up(ticket, "cancelled", now_ns)
 
     def _expire(self, now_ns: int) -> None:
         self._timer_ns = None
+        self._watch(now_ns)
         for ticket in self._scheduler.expire(now_ns=now_ns):
             self.trace.log.append((now_ns, "expire", ticket.id))
-            self._end(ticket, "expired", now_ns)
+            self._missed += 1
+            self._give_up(ticket, "expired", now_ns)
+
+    def _watch(self, now_ns: int) -> None:
+        named = {entry.executor for entry in self._scheduler.stuck(now_ns=now_ns)}
+        for executor, (dispatch, started_ns) in self._running.items():
+            if now_ns - started_ns > max(10 * dispatch.predicted_ns, 100 * MS) and executor not in named:
+                self.trace.unreported.append(executor)
 
     def _pull(self, executor: int, now_ns: int) -> None:
-        startable = self._startable(now_ns)
         step = self._scheduler.step(executor, now_ns=now_ns)
+        for ticket in step.given_up:
+            self.trace.log.append((now_ns, "give up", ticket.id))
+            self._missed += 1
+            self._give_up(ticket, "expired", now_ns)
         if not isinstance(step, Dispatch):
             return
-        self.trace.log.append((now_ns, "start", executor, step.rows, [ticket.id for ticket in step.tickets]))
-        self.trace.starts.append(Start(now_ns, step, startable))
-        self._running[executor] = step
-        for ticket in step.tickets:
-            self._waiting.pop(ticket.id, None)
+        parts = [(part.ticket.id, part.start, part.rows) for part in step.parts]
+        self.trace.log.append((now_ns, "start", executor, parts))
+        self.trace.starts.append(Start(now_ns, step, tuple(self._waiting.values())))
+        self._running[executor] = (step, now_ns)
+        for part in step.parts:
+            self._waiting.pop(part.ticket.id, None)
+            self._parts_to_go[part.ticket.id] -= 1
+            self.trace.covered[part.ticket.id].append((part.start, part.rows))
         run = next(self._runs)
-        took_ns = max(int(self._workload.line_ns(step.rows) * run.factor) + run.stall_ns, 1)
+        factor = run.factor * (self._workload.drift if now_ns > self._script.drifts_ns else 1.0)
+        took_ns = max(int(self._workload.line_ns(step.rows) * factor) + run.stall_ns, 1)
         self._at(now_ns + took_ns, lambda at_ns: self._complete(executor, run.fails, took_ns, at_ns))
 
     def _complete(self, executor: int, fails: bool, took_ns: int, now_ns: int) -> None:
-        dispatch = self._running.pop(executor)
-        cost = self._scheduler.costs[dispatch.lane]
-        before_ns = cost.predict_ns(100)
-        self._scheduler.complete(executor, run_ns=None if fails else took_ns)
+        dispatch, _ = self._running.pop(executor)
+        cost = self._scheduler.terms[dispatch.lane].cost
+        before_ns = cost.predict_ns(1, 100)
+        ratio = self._scheduler.complete(executor, None if fails else RunTime(took_ns), now_ns=now_ns)
         self.trace.log.append((now_ns, "end", executor, fails))
-        if fails and cost.predict_ns(100) != before_ns:
+        if fails and cost.predict_ns(1, 100) != before_ns:
             self.trace.unlearned.append(now_ns)
-        for ticket in dispatch.tickets:
-            self._end(ticket, "failed" if fails else "answered", now_ns)
+        late = 0
+        for part in dispatch.parts:
+            late += part.ticket.deadline_ns < now_ns
+            self._part_ended(part.ticket, fails, now_ns)
+        if ratio is not None:
+            self.trace.ratios.append(ratio)
+            missed, self._missed = self._missed, 0
+            requests = len(dispatch.parts) + missed
+            self.trace.late_shares.append((late + missed) / requests)
+            self._scheduler.answered(dispatch.lane, late=late + missed, requests=requests)
+
+    def _part_ended(self, ticket: Ticket, fails: bool, now_ns: int) -> None:
+        self._parts_to_end[ticket.id] -= 1
+        if ticket.id in self._over:
+            return
+        if fails:
+            if self._parts_to_go[ticket.id] > 0:
+                self._scheduler.cancel(ticket)
+            self._give_up(ticket, "failed", now_ns)
+        elif self._parts_to_end[ticket.id] == 0:
+            self._end(ticket, "answered", now_ns)
+
+    def _give_up(self, ticket: Ticket, ending: str, now_ns: int) -> None:
+        """It ends, and what still runs of it is nobody's; nothing may be running of it alone."""
+        if self._parts_to_go[ticket.id] > 0 or ending == "failed":
+            self._over.add(ticket.id)
+        self._parts_to_go[ticket.id] = 0
+        self._end(ticket, ending, now_ns)
 
     def _startable(self, now_ns: int) -> tuple[Ticket, ...]:
-        costs = self._scheduler.costs
+        terms = self._scheduler.terms
         return tuple(
             ticket
             for ticket in self._waiting.values()
-            if now_ns + costs[ticket.lane].predict_ns(ticket.rows) <= ticket.deadline_ns
+            if now_ns + terms[ticket.lane].cost.predict_ns(1, ticket.rows) <= ticket.deadline_ns
         )
 
     def _end(self, ticket: Ticket, ending: str, now_ns: int) -> None:
