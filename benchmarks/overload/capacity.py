@@ -15,7 +15,7 @@ import numpy as np
 from benchmarks.overload import costs, law, lossy_queue, run_times
 from benchmarks.overload.costs import Costs
 from benchmarks.overload.law import Law
-from benchmarks.overload.load import Offer, Stretch, drive
+from benchmarks.overload.load import SECONDS_MIN, Offer, Stretch, drive
 from benchmarks.overload.point import Point, Reference, point
 from benchmarks.overload.run_times import RunTimes
 from benchmarks.overload.workloads import Workload
@@ -110,7 +110,7 @@ def measure(work: Workload, effort: Effort) -> Capacity:
     server = ServerProcess.start(work.models, work.sets)
     try:
         offered = SATURATION * mixed.per_s
-        offer = Offer(offered, effort.admitted / mixed.per_s)
+        offer = Offer(offered, max(effort.admitted / mixed.per_s, SECONDS_MIN))
         saturated = drive(server, work, offer)
         steps = _steps(server, work, max(bounds), effort.asked)
     finally:

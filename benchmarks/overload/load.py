@@ -30,6 +30,8 @@ from loadtest.scenario.form import (
 from loadtest.verdict import Verdict
 
 WARM_UP_S: Final = 1.0
+SECONDS_MIN: Final = 2.0
+"""Of a stretch whose CPU time is read: readings are a tenth of a second apart."""
 TRIES: Final = 3
 """Of a stretch in which a guard tripped: a neighbour's burst passes."""
 

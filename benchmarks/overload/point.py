@@ -11,9 +11,10 @@ from benchmarks.overload.load import Offer, Stretch
 from benchmarks.overload.workloads import Workload
 from loadtest.fold.totals import fully_scored, kept_budget, latencies_ms
 from loadtest.records import NEVER_NS, NOT_ADMITTED
-from loadtest.result import Milliseconds
+from loadtest.result import Milliseconds, Numbers
 
 REFUSAL_MS_MAX: Final = 5.0
+TOO_SHORT: Final = "DEADLINE_TOO_SHORT"
 
 
 class Point(msgspec.Struct, frozen=True, kw_only=True):
@@ -27,6 +28,8 @@ class Point(msgspec.Struct, frozen=True, kw_only=True):
         y: the share of capacity that refusals leave at this load.
         capacity_per_s, capacity_rows_per_s: measured at saturation.
         law_rows_per_s: C(D) in candidates.
+        expired, too_short: admitted and given up at the deadline; never admitted, as too little time was left
+            even for an idle server. The load test's verdict holds both against the server.
         core: share of the core that the server used; None = not read.
         ended: [how, why, count] of what was not answered.
     """
@@ -52,6 +55,7 @@ class Point(msgspec.Struct, frozen=True, kw_only=True):
     law_rows_per_s: float
     refused: int
     expired: int
+    too_short: int
     refusal_p50_ms: Milliseconds
     refusal_p99_ms: Milliseconds
     core: float | None
@@ -131,9 +135,15 @@ def point(work: Workload, offer: Offer, stretch: Stretch, reference: Reference, 
         capacity_rows_per_s=reference.rows_per_s,
         law_rows_per_s=reference.law_rows_per_s,
         refused=int(np.count_nonzero(refused)),
-        expired=int(np.count_nonzero(records.ended("expired"))),
+        expired=_expired(numbers) - _expired(numbers, TOO_SHORT),
+        too_short=_expired(numbers, TOO_SHORT),
         refusal_p50_ms=numbers.refusal.p50_ms,
         refusal_p99_ms=numbers.refusal.p99_ms,
         core=stretch.spent.cpu_s / stretch.spent.wall_s if stretch.spent else None,
         ended=[(one.ending, one.reason, one.count) for one in numbers.refused],
     )
+
+
+def _expired(numbers: Numbers, reason: str = "") -> int:
+    """How many ended in this way; any reason, or one."""
+    return sum(one.count for one in numbers.refused if one.ending == "expired" and reason in ("", one.reason))

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from typing import Final
 
 from benchmarks.overload.law import goodput_share
-from benchmarks.overload.load import Offer, drive
+from benchmarks.overload.load import SECONDS_MIN, Offer, drive
 from benchmarks.overload.point import Point, Reference, point
 from benchmarks.overload.workloads import Workload
 from benchmarks.server_process import ServerProcess
@@ -66,7 +66,7 @@ def seconds_for(admitted: int, share: float, per_s: float) -> float:
         share: of capacity that should be admitted; where refusals leave next to nothing, fewer must do.
         per_s: capacity.
     """
-    return SPARE * admitted / (max(share, SHARE_LEAST) * per_s)
+    return max(SPARE * admitted / (max(share, SHARE_LEAST) * per_s), SECONDS_MIN)
 
 
 def spoken(found: Point) -> str:

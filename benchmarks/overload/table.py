@@ -83,7 +83,7 @@ def points(found: Sequence[Point]) -> str:
         "in candidates",
         "candidates, of y(L) x C(D)",
         "refused",
-        "expired later",
+        "expired later / too short",
         "refusals p50 | p99 ms (at most)",
         "core",
     )
@@ -101,7 +101,7 @@ def points(found: Sequence[Point]) -> str:
             f"{one.work_ratio:.3f}",
             f"{one.law_ratio:.3f}",
             f"{one.refused:,}",
-            f"{one.expired:,}",
+            f"{one.expired:,} / {one.too_short:,}",
             f"{ms(one.refusal_p50_ms)} / {ms(one.refusal_p99_ms)} ({one.refusal_ms_max:g})",
             "-" if one.core is None else f"{one.core:.0%}",
         )

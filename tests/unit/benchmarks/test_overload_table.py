@@ -35,6 +35,7 @@ POINT = Point(
     law_rows_per_s=57_000.0,
     refused=10_000,
     expired=0,
+    too_short=0,
     refusal_p50_ms=0.4,
     refusal_p99_ms=2.0,
     core=1.0,
