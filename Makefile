@@ -5,7 +5,7 @@ BIN    := $(VENV)/bin
 STAMP  := $(VENV)/.installed
 DEMO   := build/demo
 
-.PHONY: demo test test-system test-slow test-gpu check protos bench bench-loadtest bench-peers bench-overload docs-check venv clean
+.PHONY: demo test test-system test-slow test-simulation test-gpu check protos bench bench-loadtest bench-peers bench-overload docs-check venv clean
 
 venv: $(STAMP)
 $(STAMP): pyproject.toml constraints.txt
@@ -29,6 +29,9 @@ test-system: $(STAMP)     ## what needs Debian's tools
 
 test-slow: $(STAMP)       ## minutes each
 	$(BIN)/pytest -m slow
+
+test-simulation: $(STAMP) ## the scheduler against two million virtual requests; prints the seeds
+	$(BIN)/pytest -m slow -rP tests/simulation
 
 test-gpu: $(STAMP)        ## needs onnxruntime-gpu and a device
 	$(BIN)/pytest -m gpu

@@ -147,18 +147,14 @@ class Plan:
 
     def _joined_ns(self, run: PlannedRun, part: Part) -> int | None:
         """Predicted time of the run with the part in it; None if they do not go together."""
-        if (
-            run.lane != part.ticket.lane
-            or run.probe
-            or len(run.parts) >= self._requests_max
-            or run.rows + part.rows > self._rows_max
-            or (
-                part.rows < part.ticket.rows and run.holds(part.ticket.id)
-            )  # split to give way, not to meet again
-        ):
+        if run.lane != part.ticket.lane or run.probe:
             return None
+        if len(run.parts) >= self._requests_max or run.rows + part.rows > self._rows_max:
+            return None
+        if part.rows < part.ticket.rows and run.holds(part.ticket.id):
+            return None  # split to give way, not to meet again
         time_ns = run.time_with_ns(part)
-        return time_ns if time_ns <= run.cap_ns else None
+        return time_ns if time_ns <= run.cap_with_ns(part) else None
 
     def _fits(self, free: Sequence[int], at: int, time_ns: int, due_ns: int, *, joins: bool) -> bool:
         """Whether a run of `time_ns` at `at` ends by `due_ns`, and all after it by theirs.

@@ -63,6 +63,13 @@ class PlannedRun:
         """Predicted time with one more part."""
         return self.terms.cost.predict_ns(len(self.parts) + 1, self.rows + part.rows)
 
+    def cap_with_ns(self, part: Part) -> int:
+        """The cap with one more part, which may be the most urgent."""
+        ticket = part.ticket
+        if ticket.deadline_ns >= self.deadline_ns:
+            return self.cap_ns
+        return (ticket.deadline_ns - self.margin_ns - ticket.arrival_ns) // 2
+
     def add(self, part: Part, time_ns: int) -> None:
         """Take a part in; `time_ns` is what `time_with_ns` said."""
         if part.ticket.deadline_ns < self.parts[-1].ticket.deadline_ns:

@@ -9,8 +9,7 @@ import random
 from collections.abc import Sequence
 from dataclasses import replace
 
-from server.core.cost import CostModel
-from server.core.decisions import Admitted, Dispatch, Idle, Lane, Part, Rejected, RunTime, Step, Stuck, Ticket
+from server.core.decisions import Admitted, Dispatch, Idle, Part, Rejected, RunTime, Step, Stuck, Ticket
 from server.core.plan import Plan
 from server.core.planned_run import PlannedRun, Terms
 from server.core.scheduler import Limits, Scheduler

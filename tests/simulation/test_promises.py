@@ -65,7 +65,7 @@ def test_several_executors_serve_several_times_as_much(executors: int) -> None:
 
 @pytest.mark.parametrize("seed", range(60))
 def test_small_instances_are_near_what_a_clairvoyant_could_do(seed: int) -> None:
-    """Seven requests at double load: one who must decide at arrival cannot match a clairvoyant who tries every
+    """Seven requests at double load: who must decide at arrival cannot match a clairvoyant who tries every
     subset; a third of its rows at worst, 0.87 of them on average over the seeds."""
     served, best = _against_clairvoyant(seed)
     assert served >= best / 3
@@ -139,7 +139,7 @@ def test_who_learns_from_a_stall_pays_for_it() -> None:
 
 
 def _around_a_stall(stall_s: float, make: SchedulerFactory) -> tuple[float, float]:
-    """Share answered before a stall and in the half second from D + 2 T_cap after it; one run in 400 stalls."""
+    """Share answered before a stall, and in the half second from D + 2 T_cap after it."""
     stall_ns = int(stall_s * SECOND_NS)
     before, after = [], []
     for seed in range(12):
@@ -246,7 +246,7 @@ def test_more_executors_never_refuse_more(load: float) -> None:
 
 def test_the_important_are_served_first() -> None:
     """At double load with a third of each class, hardly a critical request is refused, and of the others the
-    sheddable ones mostly. Measured here: 0.98, 0.5 and 0.03 of their rows are served."""
+    sheddable ones mostly. Measured here: 0.99, 0.49 and 0.04 of them are served."""
     workload = replace(EVEN, load=2.0, importances=(1, 2, 3), requests=3000)
     trace = play(workload, cost=Oracle)
     offered = {n: sum(o.ticket.importance == n for o in trace.offers) for n in (1, 2, 3)}

@@ -1,0 +1,47 @@
+"""The margin: grows with lateness, one step a run, within bounds."""
+
+from __future__ import annotations
+
+import random
+
+import pytest
+
+from server.core.margin import LATE_SHARE, SHARE_MAX, STEP, Margin
+
+MS = 1_000_000
+
+
+def test_it_starts_at_the_least_and_does_not_fall_below() -> None:
+    """Being in time for ever is no reason to keep less free than was configured."""
+    margin = Margin(25 * MS, MS)
+    for _ in range(1000):
+        margin.learn(0, 10)
+    assert MS == margin.ns
+
+
+def test_one_late_run_is_one_step_however_many_were_in_it() -> None:
+    """A stall that catches fifty requests is one event."""
+    few, many = Margin(25 * MS, MS), Margin(25 * MS, MS)
+    few.learn(1, 1)
+    many.learn(50, 50)
+    assert few.ns == many.ns == MS + int(STEP * 25 * MS * (1 - LATE_SHARE))
+
+
+def test_it_never_takes_more_than_its_share_of_the_budget() -> None:
+    """0.3 of it, the least included."""
+    margin = Margin(25 * MS, MS)
+    for _ in range(1000):
+        margin.learn(1, 1)
+    assert int(SHARE_MAX * 25 * MS) == margin.ns
+
+
+def test_the_late_share_comes_out_as_aimed_at() -> None:
+    """Lateness that falls with the margin: over 50,000 runs the mean share is the one aimed at."""
+    rng = random.Random(4)
+    margin = Margin(25 * MS, 0)
+    late = 0
+    for _ in range(50_000):
+        is_late = rng.expovariate(1 / MS) > margin.ns  # what is unforeseen takes 1 ms on average
+        late += is_late
+        margin.learn(int(is_late), 1)
+    assert LATE_SHARE == pytest.approx(late / 50_000, abs=0.001)
