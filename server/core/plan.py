@@ -32,11 +32,14 @@ class Plan:
         self._rows_max = rows_max
         self._requests_max = requests_max
         self.runs: list[PlannedRun] = []
+        self.crowded = False
+        """More is offered than can be done: what is planned ahead must have room to grow."""
 
     def copy(self) -> Plan:
         """One that can be changed without changing this."""
         other = type(self)(self._rows_max, self._requests_max)
         other.runs = [run.copy() for run in self.runs]
+        other.crowded = self.crowded
         return other
 
     def place(self, parts: Sequence[Part], terms: Terms, free: Sequence[int], margin_ns: int) -> bool:
@@ -138,12 +141,16 @@ class Plan:
 
     def _room_ns(self, part: Part, terms: Terms, free: Sequence[int], at: int, alone_ns: int) -> int:
         """What a new run at `at` should be able to grow by while it waits: no more than it waits."""
-        efficient_ns = terms.cost.shared_ns() / OVERHEAD_SHARE
+        ticket = part.ticket
+        if not self.crowded or self._requests_max == 1 or part.rows < ticket.rows:
+            return 0  # nobody will join, or it is long as it is
+        half_ns = (ticket.deadline_ns - ticket.arrival_ns) // 2
+        efficient_ns = min(int(terms.cost.shared_ns() / OVERHEAD_SHARE), half_ns)
         if efficient_ns <= alone_ns:
             return 0
         ahead_ns = sum(run.time_ns for run in self.runs[:at]) // len(free)
-        waits_ns = free[0] + ahead_ns - part.ticket.arrival_ns
-        return max(min(int(efficient_ns) - alone_ns, waits_ns), 0)
+        waits_ns = free[0] + ahead_ns - ticket.arrival_ns
+        return max(min(efficient_ns - alone_ns, waits_ns), 0)
 
     def _joined_ns(self, run: PlannedRun, part: Part) -> int | None:
         """Predicted time of the run with the part in it; None if they do not go together."""

@@ -34,6 +34,8 @@ from server.errors import Reason
 
 VICTIMS_MAX = 8
 """Less important tickets that may have to go for one more important."""
+CROWDED_NS = 100_000_000
+"""So long after a refusal for want of room there is an overload."""
 PARTS_MAX = 16
 PART_OVERHEADS_MIN = 4
 """A part takes at least so many times what a run costs anyway; shorter ones cost more than they spare."""
@@ -69,6 +71,7 @@ class Scheduler:
         self._latest_starts: list[tuple[int, int]] = []  # heap of (ns, id); ids of gone tickets are skipped
         self._executors = Executors(executors)
         self._pressure = Pressure(executors)
+        self._crowded_until_ns = 0
         self._probes = 0
 
     def add_lane(
@@ -109,6 +112,7 @@ class Scheduler:
         if len(self._waiting) >= self._limits.queue_max:
             return self._too_busy(ticket, terms, alone_ns + margin_ns, free, now_ns)
         displaced: tuple[Ticket, ...] = ()
+        self._plan.crowded = now_ns < self._crowded_until_ns
         if not self._plan.place(parts, terms, free, margin_ns):
             found = self._displace(ticket, parts, terms, free)
             if found is None:
@@ -171,9 +175,10 @@ class Scheduler:
             actual / predicted of the run, None for a failure.
         """
         dispatch = self._executors.end(executor)
-        if run is None:
+        terms = self._terms.get(dispatch.lane)
+        if run is None or terms is None:  # failed, or the lane is gone
             return None
-        cost = self._terms[dispatch.lane].cost
+        cost = terms.cost
         ratio = cost.learn(len(dispatch.parts), dispatch.rows, run, now_ns)
         if dispatch.probe:
             cost.end_probe(in_time=now_ns <= dispatch.parts[0].ticket.deadline_ns)
@@ -182,7 +187,8 @@ class Scheduler:
 
     def answered(self, lane: Lane, *, late: int, requests: int) -> None:
         """A run's requests have been told: so many of them after their deadline."""
-        self._terms[lane].margin.learn(late, requests)
+        if lane in self._terms:
+            self._terms[lane].margin.learn(late, requests)
 
     def cancel(self, ticket: Ticket) -> bool:
         """Take a ticket out; False if it no longer waits (what runs of it goes on)."""
@@ -252,6 +258,7 @@ class Scheduler:
         self, ticket: Ticket, terms: Terms, needs_ns: int, free: Sequence[int], now_ns: int
     ) -> Rejected:
         """Room comes when the plan has shrunk by what this ticket lacked; later, the more others want it."""
+        self._crowded_until_ns = now_ns + CROWDED_NS
         end_ns = free[0] + self._plan.work_ns() // len(free)
         budget_ns = ticket.deadline_ns - ticket.arrival_ns
         wait_ns = max(end_ns + needs_ns - (now_ns + budget_ns), 1_000_000)
