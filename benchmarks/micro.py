@@ -16,7 +16,8 @@ import numpy as np
 from benchmarks.bench import build_bundle, write_bodies
 from server.config import Limits
 from server.core.cost import CostModel
-from server.core.decisions import Dispatch, Lane, Ticket
+from server.core.decisions import Admitted, Dispatch, Lane, RunTime, Ticket
+from server.core.line import Line
 from server.core.scheduler import Limits as SchedulerLimits
 from server.core.scheduler import Scheduler
 from server.domain import RankingRequest, RunStamps, Scores
@@ -26,6 +27,9 @@ from server.reply import Identity, Timings, encode, encode_timings
 from server.wire import Decoder, parse
 
 FRAME_BYTES = 5
+BUDGET_NS = 10**12
+"""Nothing expires and nothing is refused while it is measured."""
+RUN_REQUESTS = 8
 TOGETHER = 5
 
 
@@ -35,27 +39,53 @@ def best_us(call: Callable[[], object], number: int = 2000) -> float:
 
 
 def scheduler_cycle() -> Callable[[], object]:
-    """offer + step + complete of one ticket, with 63 others waiting."""
-    scheduler = Scheduler(SchedulerLimits())
-    lane = Lane("bench", 1, "int8")
-    scheduler.add_lane(lane, CostModel(50_000, 1_000))
-    count = 0
+    """Eight tickets' way through the scheduler with 56 others waiting: eight offers, one run, its end."""
+    scheduler, lane = _scheduler()
+    count = now_ns = 0
 
     def offer() -> None:
         nonlocal count
         count += 1
-        scheduler.offer(Ticket(count, lane, 500, count, 10**15 + count), now_ns=count)
+        verdict = scheduler.offer(Ticket(count, lane, 20, now_ns, now_ns + BUDGET_NS), now_ns=now_ns)
+        assert isinstance(verdict, Admitted)
 
-    for _ in range(63):
+    for _ in range(64 - RUN_REQUESTS):
         offer()
 
     def cycle() -> None:
-        offer()
-        dispatch = scheduler.step(0, now_ns=count)
+        nonlocal now_ns
+        for _ in range(RUN_REQUESTS):
+            offer()
+        dispatch = scheduler.step(0, now_ns=now_ns)
         assert isinstance(dispatch, Dispatch)
-        scheduler.complete(0, run_ns=dispatch.predicted_ns)
+        assert len(dispatch.parts) == RUN_REQUESTS
+        now_ns += 500_000
+        scheduler.complete(0, RunTime(500_000, 450_000), now_ns=now_ns)
+        scheduler.answered(lane, late=0, requests=RUN_REQUESTS)
 
     return cycle
+
+
+def scheduler_refusal() -> Callable[[], object]:
+    """An offer that finds no room, with the plan full."""
+    scheduler, lane = _scheduler()
+    count = 0
+
+    def offer() -> object:
+        nonlocal count
+        count += 1
+        return scheduler.offer(Ticket(count, lane, 20, 0, 25_000_000), now_ns=0)
+
+    while isinstance(offer(), Admitted):
+        pass
+    return offer
+
+
+def _scheduler() -> tuple[Scheduler, Lane]:
+    scheduler = Scheduler(SchedulerLimits(requests_max=RUN_REQUESTS))
+    lane = Lane("bench", 1, "int8")
+    scheduler.add_lane(lane, CostModel(Line(60_000, 8_000, 2_500)))
+    return scheduler, lane
 
 
 def main() -> None:
@@ -86,7 +116,9 @@ def main() -> None:
             lambda request=request, scores=scores, stamps=stamps: answer(request, scores, stamps),
         ]
         print(f"| {size} | {' | '.join(f'{best_us(hop):.1f}' for hop in hops)} |")
-    print(f"scheduler: offer + step + complete with 63 waiting: {best_us(scheduler_cycle()):.1f}")
+    cycle_us = best_us(scheduler_cycle()) / RUN_REQUESTS
+    print(f"scheduler, a request's share with 64 in flight, runs of {RUN_REQUESTS}: {cycle_us:.1f}")
+    print(f"scheduler, a refusal with the plan full: {best_us(scheduler_refusal()):.1f}")
 
 
 if __name__ == "__main__":

@@ -71,8 +71,8 @@ class Trace:
         log: every event and decision, for the hash.
         endings: per ticket what it was told, when; exactly one entry each, if the scheduler is right.
         idled: instants at which an executor idled beside a ticket that it could have finished.
-        overplanned: instants at which, just after an admission, planned work outlasted every deadline; by
-            half as much again, where what was admitted before may since be predicted to take longer.
+        overplanned: instants at which, just after an admission, planned work outlasted every deadline;
+            and by how much what was admitted before may since be predicted to take longer, where it may.
         unlearned: failed runs after which the lane's prediction differed.
         cancels: (what the scheduler said, whether the ledger had something of the ticket waiting).
         covered: per ticket the rows that were dispatched, in order of dispatch.
@@ -195,10 +195,9 @@ class World:
         cost = self._scheduler.terms[ticket.lane].cost
         if now_ns + cost.predict_ns(1, ticket.rows) > ticket.deadline_ns and verdict.parts == 1:
             return  # a probe
-        exact = self._workload.calm() == self._workload
-        if self._scheduler.snapshot(now_ns=now_ns).planned_work_ns > (1.0 if exact else 1.5) * (
-            last_ns - now_ns
-        ):
+        planned_ns = self._scheduler.snapshot(now_ns=now_ns).planned_work_ns
+        grown = 1.0 if self._workload.calm() == self._workload else 1.5 * self._workload.drift
+        if planned_ns > grown * (last_ns - now_ns):
             self.trace.overplanned.append(now_ns)
 
     def _leave(self, ticket: Ticket, now_ns: int) -> None:
