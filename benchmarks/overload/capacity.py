@@ -78,7 +78,7 @@ class Capacity(msgspec.Struct, frozen=True, kw_only=True):
             per_s=self.saturation.goodput_per_s,
             rows_per_s=self.saturation.goodput_rows_per_s,
             law_rows_per_s=self.mixed.per_s * self.times.candidates_mean,
-            refusal_ratio=self.costs.refused_ms / self.served_ms,
+            refusal_ratio=max(self.costs.refused_ms, 0.0) / self.served_ms,
         )
 
     @property

@@ -10,10 +10,11 @@ from benchmarks.overload.law import goodput_share
 from benchmarks.overload.point import Point
 
 WIDTH, HEIGHT = 760, 340
-LEFT, GAP, RIGHT, TOP, FOOT = 52, 62, 14, 58, 44
+LEFT, GAP, RIGHT, TOP, FOOT = 52, 62, 14, 68, 44
 """Pixels: before the first panel, between the two, after; title and legend; axis."""
 LOAD_MAX: Final = 5.2
 GOODPUT_MAX: Final = 1.1
+"""At least; the panel grows with what was measured."""
 P99_BUDGETS: Final = 3.0
 """What lies higher ends at the panel's top."""
 PODIUM, STREAM, FIFO, BOUND, BUDGET = "#1d4f91", "#4a86d0", "#9a6a1f", "#8b8f96", "#b3261e"
@@ -32,10 +33,11 @@ def svg(plan: Sequence[Point], fifo: Sequence[Point], refusal_ratio: float) -> s
     title = "One core, 25 ms budget: goodput and p99 from half of capacity to five times of it"
     panel = (WIDTH - LEFT - GAP - RIGHT) / 2
     budget_ms = plan[0].budget_ms
-    left = _panel(LEFT, panel, GOODPUT_MAX)
+    top = max([GOODPUT_MAX, *(1.05 * _goodput(one) for one in [*plan, *fifo])])
+    left = _panel(LEFT, panel, top)
     right = _panel(LEFT + panel + GAP, panel, P99_BUDGETS * budget_ms)
     parts = [_text(12, 20, title, weight=600)]
-    parts += _axes(left, "goodput / capacity", [0, 0.25, 0.5, 0.75, 1.0], "{:g}")
+    parts += _axes(left, "goodput / capacity", [at / 4 for at in range(int(4 * top) + 1)], "{:g}")
     step = 25.0 if budget_ms == 25.0 else budget_ms
     ticks = [at * step for at in range(int(P99_BUDGETS * budget_ms / step) + 1)]
     parts += _axes(right, "p99 of the admitted, ms", ticks, "{:g}")
@@ -44,11 +46,11 @@ def svg(plan: Sequence[Point], fifo: Sequence[Point], refusal_ratio: float) -> s
     parts.append(_line([right(0, budget_ms), right(LOAD_MAX, budget_ms)], BUDGET, dashed=True))
     series = _series(plan, fifo)
     for _, colour, found in series:
-        goodput = [left(one.load, one.goodput_per_s / one.capacity_per_s) for one in found]
-        p99 = [right(one.load, _p99(one, budget_ms)) for one in found]
+        goodput = [left(one.load, _goodput(one)) for one in found]
+        p99 = [right(one.load, _p99(one, budget_ms)) for one in found if one.p99_ms is not None]
         for places in (goodput, p99):
             parts += [_line(places, colour), *(_dot(x, y, colour) for x, y in places)]
-        parts += [_whisker(one, right, colour, budget_ms) for one in found]
+        parts += [_whisker(one, right, colour, budget_ms) for one in found if one.p99_ms is not None]
     keys = [(name, colour) for name, colour, _ in series]
     keys += [("y(L): what refusals leave", BOUND), ("budget", BUDGET)]
     parts += _legend(keys)
@@ -77,8 +79,12 @@ def _panel(x: float, width: float, most: float) -> Place:
     return place
 
 
+def _goodput(one: Point) -> float:
+    return one.goodput_per_s / one.capacity_per_s
+
+
 def _p99(one: Point, budget_ms: float) -> float:
-    """For drawing: what never came, and what too few were there to say, lies at the top."""
+    """For drawing: what never came lies at the top."""
     return one.p99_ms if isinstance(one.p99_ms, float) else P99_BUDGETS * budget_ms
 
 
@@ -108,6 +114,8 @@ def _legend(keys: Sequence[tuple[str, str]]) -> list[str]:
 
 
 def _line(places: Sequence[tuple[float, float]], colour: str, *, dashed: bool = False) -> str:
+    if not places:
+        return ""
     path = "L".join(f"{x:.1f} {y:.1f}" for x, y in places)
     dash = ' stroke-dasharray="5 4"' if dashed else ""
     return f'<path d="M{path}" fill="none" stroke="{colour}" stroke-width="1.8"{dash}/>'
