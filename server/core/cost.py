@@ -94,6 +94,10 @@ class CostModel:
         """The same without caution: what many runs take on average."""
         return math.ceil(self.stretch * self.line.mean_ns(requests, rows))
 
+    def alone_ns(self, requests: int, rows: int) -> int:
+        """The same with the machine to itself: no server can promise less."""
+        return math.ceil(self.line.mean_ns(requests, rows))
+
     def profile_ns(self, requests: int, rows: int) -> int:
         """What the warm-up would say, without any caution: what a probe may take."""
         return math.ceil(self._profile.mean_ns(requests, rows))

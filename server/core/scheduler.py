@@ -106,9 +106,14 @@ class Scheduler:
         free = self._executors.free_ns(now_ns)
         soonest_ns = self._soonest_ns([terms.cost.predict_ns(1, part.rows) for part in parts])
         if now_ns + soonest_ns + margin_ns > ticket.deadline_ns:
-            return self._probe(ticket, terms, now_ns) or Rejected(
-                Reason.DEADLINE_TOO_SHORT, None, alone_ns + margin_ns
-            )
+            admitted = self._probe(ticket, terms, now_ns)
+            if admitted is not None:
+                return admitted
+            # Were the machine ours alone: what neighbours and our own refusals take from it passes.
+            least_ns = self._soonest_ns([terms.cost.alone_ns(1, part.rows) for part in parts])
+            if now_ns + least_ns + self._limits.margin_ns > ticket.deadline_ns:
+                return Rejected(Reason.DEADLINE_TOO_SHORT, None, least_ns + self._limits.margin_ns)
+            return self._too_busy(ticket, terms, alone_ns + margin_ns, free, now_ns)
         if len(self._waiting) >= self._limits.queue_max:
             return self._too_busy(ticket, terms, alone_ns + margin_ns, free, now_ns)
         displaced: tuple[Ticket, ...] = ()
