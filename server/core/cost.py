@@ -87,8 +87,7 @@ class CostModel:
 
     def predict_ns(self, requests: int, rows: int) -> int:
         """Predicted time of one run."""
-        mean_ns = self.line.mean_ns(requests, rows)
-        return math.ceil(self.ratios[_group(mean_ns)] * self.stretch * mean_ns)
+        return math.ceil(self.stretch * self._cautious(self.line.mean_ns(requests, rows)))
 
     def expect_ns(self, requests: int, rows: int) -> int:
         """The same without caution: what many runs take on average."""
@@ -172,6 +171,16 @@ class CostModel:
         self.line.towards(line, 1.0)
         self.line.settle(0.1)
         self.ratios[:] = [min(max(ratio, 1.0), RATIO_MAX) for ratio in ratios]
+
+    def _cautious(self, mean_ns: float) -> float:
+        """Mean times ratio; a larger run is never foreseen to be shorter, whatever its group's ratio."""
+        ratios = self.ratios
+        ns = ratios[_group(mean_ns)] * mean_ns
+        if mean_ns >= GROUPS_NS[0]:
+            ns = max(ns, ratios[0] * GROUPS_NS[0])
+            if mean_ns >= GROUPS_NS[1]:
+                ns = max(ns, ratios[1] * GROUPS_NS[1])
+        return ns
 
     def _fit(self, point: Point) -> None:
         factor = self._drift.see(point.ns / self.line.mean_ns(point.requests, point.rows))

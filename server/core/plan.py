@@ -70,8 +70,12 @@ class Plan:
                 break
             if now_ns + time_ns > min(run.due_ns, part.ticket.deadline_ns - run.margin_ns):
                 break
-            if len(free) > 1 and not self._in_time((now_ns + time_ns, *free[1:])):
-                break  # the following run may start elsewhere meanwhile
+            rest_ns = following.rest_ns()
+            longer_ns, shorter_ns = time_ns - run.time_ns, following.time_ns - rest_ns
+            if (len(free) > 1 or longer_ns > shorter_ns) and not self._in_time(
+                (now_ns + time_ns, *free[1:]), rest_ns
+            ):
+                break  # what follows may start elsewhere meanwhile, or is foreseen less cautiously when small
             run.add(part, time_ns)
             if not following.drop_first():
                 del self.runs[0]
@@ -187,8 +191,9 @@ class Plan:
                 return False
         return True
 
-    def _in_time(self, free: Sequence[int]) -> bool:
-        ends = _ends([run.time_ns for run in self.runs], free)
+    def _in_time(self, free: Sequence[int], first_ns: int) -> bool:
+        """Whether all runs end by their times, were the first of them to take `first_ns`."""
+        ends = _ends([first_ns, *(run.time_ns for run in self.runs[1:])], free)
         return all(end <= run.due_ns for end, run in zip(ends, self.runs, strict=True))
 
 

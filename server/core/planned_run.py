@@ -63,6 +63,12 @@ class PlannedRun:
         """Predicted time with one more part."""
         return self.terms.cost.predict_ns(len(self.parts) + 1, self.rows + part.rows)
 
+    def rest_ns(self) -> int:
+        """Predicted time without the most urgent part; 0 if nothing would be left."""
+        if len(self.parts) == 1:
+            return 0
+        return self.terms.cost.predict_ns(len(self.parts) - 1, self.rows - self.parts[0].rows)
+
     def cap_with_ns(self, part: Part) -> int:
         """The cap with one more part, which may be the most urgent."""
         ticket = part.ticket

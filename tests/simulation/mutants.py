@@ -184,6 +184,19 @@ class _TakesAll(Plan):
         return True
 
 
+class TopsUpBlindly(Scheduler):
+    """Takes in whoever can join, however long those behind will then take."""
+
+    def __init__(self, limits: Limits, executors: int = 1) -> None:
+        super().__init__(limits, executors)
+        self._plan = _LooksAtTheFirstOnly(limits.rows_max, limits.requests_max)
+
+
+class _LooksAtTheFirstOnly(Plan):
+    def _in_time(self, free: Sequence[int], first_ns: int) -> bool:
+        return True
+
+
 class SplitsWithGaps(Scheduler):
     """Forgets the last rows of every part but the last."""
 

@@ -28,6 +28,8 @@ class Workload:
         drift: factor on all true run times from the middle of the requests on.
         importances: classes, equally likely; 1 is critical, 3 sheddable.
         chunk_ns: requests whose run would be longer are split; None = none is.
+        oracle_ratios: an oracle's caution with small, medium and large runs, which then do take so long.
+        early: a run may end sooner by up to this share.
     """
 
     seed: int
@@ -51,6 +53,8 @@ class Workload:
     rows_max: int = 512
     requests_max: int = 64
     margin_ns: int = MS
+    oracle_ratios: tuple[float, float, float] = (1.0, 1.0, 1.0)
+    early: float = 0.0
 
     def line_ns(self, rows: int) -> int:
         """Time of a run of `rows` rows, before noise and stalls."""
@@ -117,6 +121,7 @@ def draw(workload: Workload) -> Script:
     }
     most_runs = workload.requests * PARTS_MAX
     factors = np.exp(workload.noise * rng.standard_normal(most_runs))
+    factors *= 1.0 - workload.early * np.random.default_rng([workload.seed, 1]).random(most_runs)
     stalls = rng.random(most_runs) < workload.stall_share
     fails = rng.random(most_runs) < workload.failure_share
     runs = tuple(

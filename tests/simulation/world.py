@@ -107,6 +107,14 @@ class Trace:
         """(ticket id, instant) of everyone who ended so."""
         return [(n, at) for n, told in self.endings.items() for what, at in told if what == ending]
 
+    def broken(self) -> set[int]:
+        """Who was admitted, not as a probe, and was late or had to be given up."""
+        late = {n for n, at_ns in self.ended("answered") if at_ns > self.admitted[n].deadline_ns}
+        probes = {
+            part.ticket.id for start in self.starts if start.dispatch.probe for part in start.dispatch.parts
+        }
+        return (late | {n for n, _ in self.ended("expired")}) - probes
+
     def in_time(self) -> list[Ticket]:
         """Who was answered by the deadline."""
         return [
@@ -126,12 +134,13 @@ class World:
         self.trace = Trace(workload)
         self._workload = workload
         self._script: Script = draw(workload)
+        self._knows = cost is Oracle
         self._scheduler = make(limits, workload.executors)
         for lane in self._script.lanes:
-            ratio = 1.0 if cost is Oracle else 1.2
+            ratios = workload.oracle_ratios if cost is Oracle else (1.2, 1.2, 1.2)
             line = Line(workload.overhead_ns, 0.0, workload.row_ns, per_request=False)
             self._scheduler.add_lane(
-                lane, cost(line, [ratio] * 3), budget_ns=min(workload.budgets_ns), chunk_ns=workload.chunk_ns
+                lane, cost(line, list(ratios)), budget_ns=min(workload.budgets_ns), chunk_ns=workload.chunk_ns
             )
         self._waiting: dict[int, Ticket] = {}  # nothing of it has been dispatched
         self._parts_to_go: Counter[int] = Counter()
@@ -239,7 +248,8 @@ class World:
             self.trace.covered[part.ticket.id].append((part.start, part.rows))
         run = next(self._runs)
         factor = run.factor * (self._workload.drift if now_ns > self._script.drifts_ns else 1.0)
-        took_ns = max(int(self._workload.line_ns(step.rows) * factor) + run.stall_ns, 1)
+        line_ns = step.predicted_ns if self._knows else self._workload.line_ns(step.rows)
+        took_ns = max(int(line_ns * factor) + run.stall_ns, 1)
         self._at(now_ns + took_ns, lambda at_ns: self._complete(executor, run.fails, took_ns, at_ns))
 
     def _complete(self, executor: int, fails: bool, took_ns: int, now_ns: int) -> None:

@@ -42,6 +42,14 @@ def test_a_prediction_is_line_times_stretch_times_ratio() -> None:
     assert 14_000_000 == cost.expect_ns(1, 100)
 
 
+@pytest.mark.parametrize("ratios", [[1.0, 3.0, 1.0], [4.0, 2.0, 1.0], [1.0, 1.5, 3.0]])
+def test_a_larger_run_is_never_foreseen_to_be_shorter(ratios: list[float]) -> None:
+    """Whatever the groups' ratios: a ticket would else expire before a run of several is to begin."""
+    cost = CostModel(Line(100_000.0, 0.0, 10_000.0, per_request=False), ratios)
+    times = [cost.predict_ns(1, rows) for rows in range(1, 1000)]
+    assert sorted(times) == times
+
+
 def test_a_miss_raises_the_ratio_and_a_hit_lowers_it() -> None:
     """Adaptive conformal inference: + eta * tau on a miss, - eta * (1 - tau) on a hit."""
     cost = model(1.5)
