@@ -12,6 +12,7 @@ from podium.client.ranked import Coverage, ModelVersion, Ranked, Timings
 from podium.client.refused import RankRefused
 from podium.client.request import RankingRequest
 from podium.client.retry import RetryPolicy
+from podium.client.throttle import ThrottlePolicy
 from podium.client.wire_enums import Flag, Importance, Outcome, Step
 
 __all__ = [
@@ -27,5 +28,6 @@ __all__ = [
     "RankingRequest",
     "RetryPolicy",
     "Step",
+    "ThrottlePolicy",
     "Timings",
 ]

@@ -18,6 +18,7 @@ from podium.client.refused import RankRefused
 from podium.client.request import RankingFields, RankingRequest
 from podium.client.retry import ONCE_MORE, RetryPolicy
 from podium.client.stream.aio import AsyncStreams
+from podium.client.throttle import DEFAULT, Throttle, ThrottlePolicy
 from podium.v1 import ranking_pb2 as pb
 
 
@@ -36,6 +37,7 @@ class AsyncClient:
         credentials: grpc.ChannelCredentials | None = None,
         options: Sequence[tuple[str, Any]] = (),
         retry: RetryPolicy = ONCE_MORE,
+        throttle: ThrottlePolicy | None = DEFAULT,
         stream: bool = False,
         streams_per_backend: int = 8,
     ) -> None:
@@ -64,6 +66,7 @@ class AsyncClient:
             response_deserializer=pb.ListModelsResponse.FromString,
         )
         self._retry = retry
+        self._throttle = None if throttle is None else Throttle(throttle)
 
     async def __aenter__(self) -> Self:
         return self
@@ -98,13 +101,17 @@ class AsyncClient:
             raise RankRefused.of(error) from error
 
     async def _send(self, message: pb.RankRequest, deadline_s: float) -> Ranked:
-        attempts = Attempts(message, deadline_s, time.monotonic(), self._retry)
+        attempts = Attempts(message, deadline_s, time.monotonic(), self._retry, self._throttle)
         while True:
+            attempts.ask_leave(time.monotonic(), random.random())
             try:
                 if self._streams is not None:
-                    return decode(message, await self._streams.ask(attempts))
-                payload, timeout_s = attempts.send(time.monotonic())
-                return decode(message, await self._ask(payload, timeout_s))
+                    response = await self._streams.ask(attempts)
+                else:
+                    payload, timeout_s = attempts.send(time.monotonic())
+                    response = await self._ask(payload, timeout_s)
+                attempts.answered(time.monotonic())
+                return decode(message, response)
             except RankRefused as refused:
                 wait_s = attempts.wait_s(refused, time.monotonic(), random.random())
             await asyncio.sleep(wait_s)

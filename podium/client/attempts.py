@@ -12,6 +12,7 @@ import grpc
 
 from podium.client.refused import RankRefused
 from podium.client.retry import RetryPolicy
+from podium.client.throttle import Throttle
 from podium.v1 import ranking_pb2 as pb
 from podium.v1.refusal import RefusalDetails
 
@@ -19,11 +20,19 @@ from podium.v1.refusal import RefusalDetails
 class Attempts:
     """The state of one call. Times are seconds of one monotonic clock."""
 
-    def __init__(self, message: pb.RankRequest, deadline_s: float, now_s: float, policy: RetryPolicy) -> None:
+    def __init__(
+        self,
+        message: pb.RankRequest,
+        deadline_s: float,
+        now_s: float,
+        policy: RetryPolicy,
+        throttle: Throttle | None = None,
+    ) -> None:
         """Fix the deadline.
 
         Args:
             deadline_s: how long the caller will wait, from now.
+            throttle: is asked before each attempt, and told of its end.
 
         Raises:
             ValueError: deadline_s is not above 0 and finite.
@@ -34,9 +43,29 @@ class Attempts:
         self._timeout_us = message.timeout_us or math.inf
         self._ends_s = now_s + deadline_s
         self._policy = policy
+        self._throttle = throttle
         self._sent = 0
         self.avoid = ""
         """The backend that last refused because it was unready; "" = none."""
+
+    def ask_leave(self, now_s: float, draw: float) -> None:
+        """May there be another attempt? `draw` is evenly from [0, 1).
+
+        Raises:
+            RankRefused: of kind overloaded; the servers have refused too much lately.
+        """
+        if self._throttle is None:
+            return
+        try:
+            self._throttle.ask(self._message.importance, now_s, draw)
+        except RankRefused as refused:
+            self.numbered(refused)
+            raise
+
+    def answered(self, now_s: float) -> None:
+        """The last attempt has been answered."""
+        if self._throttle is not None:
+            self._throttle.told(self._message.importance, now_s, None)
 
     def send(self, now_s: float) -> tuple[bytes, float]:
         """The next attempt: its bytes and its RPC deadline in seconds.
@@ -69,6 +98,8 @@ class Attempts:
         Raises:
             RankRefused: `refused` itself, when there is no further attempt.
         """
+        if self._throttle is not None:
+            self._throttle.told(self._message.importance, now_s, refused)
         wait_s = self._policy.wait_s(refused, self._sent, self._ends_s - now_s, draw)
         if wait_s is None:
             raise self.numbered(refused)

@@ -17,6 +17,7 @@ from podium.client.refused import RankRefused
 from podium.client.request import RankingFields, RankingRequest
 from podium.client.retry import ONCE_MORE, RetryPolicy
 from podium.client.stream.blocking import Streams
+from podium.client.throttle import DEFAULT, Throttle, ThrottlePolicy
 from podium.v1 import ranking_pb2 as pb
 
 
@@ -36,6 +37,7 @@ class Client:
         credentials: grpc.ChannelCredentials | None = None,
         options: Sequence[tuple[str, Any]] = (),
         retry: RetryPolicy = ONCE_MORE,
+        throttle: ThrottlePolicy | None = DEFAULT,
         stream: bool = False,
         streams_per_backend: int = 4,
     ) -> None:
@@ -45,6 +47,7 @@ class Client:
             target: host:port, or any other gRPC target.
             credentials: None = plain text.
             options: gRPC channel options, added to (and winning over) `channel.OPTIONS`.
+            throttle: when to refuse here what the servers would refuse; None = never.
             stream: send over `RankStream` to each backend, instead of a call per request; the answers are
                 the same. The target must be one that names its backends: host:port, a comma list of
                 these, dns:, ipv4:, ipv6:, unix:. Such a client must be closed, for its threads keep it alive.
@@ -79,6 +82,7 @@ class Client:
             response_deserializer=pb.ListModelsResponse.FromString,
         )
         self._retry = retry
+        self._throttle = None if throttle is None else Throttle(throttle)
 
     def __enter__(self) -> Self:
         return self
@@ -131,13 +135,17 @@ class Client:
             raise RankRefused.of(error) from error
 
     def _send(self, message: pb.RankRequest, deadline_s: float) -> Ranked:
-        attempts = Attempts(message, deadline_s, time.monotonic(), self._retry)
+        attempts = Attempts(message, deadline_s, time.monotonic(), self._retry, self._throttle)
         while True:
+            attempts.ask_leave(time.monotonic(), random.random())
             try:
                 if self._streams is not None:
-                    return decode(message, self._streams.ask(attempts))
-                payload, timeout_s = attempts.send(time.monotonic())
-                return decode(message, self._ask(payload, timeout_s))
+                    response = self._streams.ask(attempts)
+                else:
+                    payload, timeout_s = attempts.send(time.monotonic())
+                    response = self._ask(payload, timeout_s)
+                attempts.answered(time.monotonic())
+                return decode(message, response)
             except RankRefused as refused:
                 wait_s = attempts.wait_s(refused, time.monotonic(), random.random())
             time.sleep(wait_s)
