@@ -19,9 +19,10 @@ from loadtest.verdict import Verdict
 
 CALM_SHARE, CALM_PER_S = 0.25, 100.0
 """Of the core, and at most so many, at equal distances: hardly a request meets another."""
-NULL_PER_S: Final = 1000.0
-"""Offered to the server without an engine, so that the core hardly sleeps, as at capacity: at 200/s, waking
-up for every request costs nearly as much again."""
+NULL_REQUESTS: Final = 3000
+NULL_IN_FLIGHT: Final = (4, 16)
+"""Connections, and calls on each: as `make bench` asks what a message costs, so that the core never sleeps. At
+200/s, where every request wakes it, one costs about twice as much."""
 FULL_SHARE: Final = 0.2
 """Of the budget, at least, that a request of the mean size occupies the server that is kept full."""
 FULL_PER_S: Final = (800.0, 1600.0)
@@ -89,19 +90,10 @@ def _calm(work: Workload, times: RunTimes, seconds: float) -> tuple[float, float
     return calm_ms, float(np.median(beside_ms))
 
 
-def _null_ms(work: Workload, seconds: float) -> float:
-    """A server whose runs take no time."""
-    server = ServerProcess.start(work.models, [*work.sets, *_fake(0.0)])
-    try:
-        stretch = drive(server, work, Offer(NULL_PER_S, seconds))
-    finally:
-        server.stop()
-    cpu_s, answered, _ = counted(stretch)
-    if not answered:
-        raise RuntimeError(f"{work.name}: a server without an engine answered nothing")
-    return 1e3 * cpu_s / answered
-
-
+def _null_ms(work: Workload, times: RunTimes) -> float:
+    """A server whose runs take no time, asked for a request of about the mean size, closed loop."""
+    scale = [abs(len(message) - times.bytes_mean) for message in times_messages(work)]
+    message = times_messages(work)[int(np.argmin(scale))]
 def _refused_ms(work: Workload, times: RunTimes, null_ms: float, seconds: float) -> float:
     """A server whose engine sleeps is full and its core is free: what it spends, it spends on yes and no."""
     mean_ms = max(times.mixed_ms[1], FULL_SHARE * work.budget_ms)

@@ -56,13 +56,14 @@ def goodput_share(load: float, refusal_ratio: float) -> float:
 
     Args:
         load: offered, in multiples of capacity; up to 1 nothing needs to be refused, and y is the load.
-        refusal_ratio: r / s, in [0, 1).
+        refusal_ratio: r / s; where load * r / s reaches 1, saying no takes the whole core, and y is 0.
 
     Raises:
-        ValueError: a refusal costs as much as an answer.
+        ValueError: the ratio is negative.
     """
-    if not 0 <= refusal_ratio < 1:
-        raise ValueError(f"refusal_ratio must lie in [0, 1), got {refusal_ratio}")
+    if refusal_ratio < 0:
+        raise ValueError(f"refusal_ratio must be 0 or more, got {refusal_ratio}")
     if load <= 1:
         return load
-    return max(1 - load * refusal_ratio, 0.0) / (1 - refusal_ratio)
+    left = 1 - load * refusal_ratio
+    return left / (1 - refusal_ratio) if left > 0 else 0.0

@@ -184,7 +184,7 @@ class Proof:
 
         def points(loads: Sequence[float], share: float = 1.0) -> float:
             each = [
-                sweep.seconds_for(round(share * admitted), goodput_share(load, max(ratio, 0.0)), per_s) + 4
+                sweep.seconds_for(round(share * admitted), goodput_share(load, ratio), per_s) + 4
                 for load in loads
             ]
             return sum(each)

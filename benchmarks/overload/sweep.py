@@ -43,7 +43,7 @@ def measure(
     points = []
     try:
         for number, (door, load) in enumerate(asked):
-            share = goodput_share(load, max(reference.refusal_ratio, 0.0))
+            share = goodput_share(load, reference.refusal_ratio)
             seconds = seconds_for(admitted, share, reference.per_s)
             offer = Offer(load * reference.per_s, seconds, transport=door, seed=number)
             points.append(point(work, offer, drive(server, work, offer), reference, share))

@@ -44,7 +44,7 @@ def capacity(found: Sequence[Capacity]) -> str:
     )
     rows = []
     for one in found:
-        ratio = one.costs.refused_ms / one.served_ms
+        ratio = one.reference.refusal_ratio
         rows.append(
             (
                 one.workload,
@@ -62,7 +62,7 @@ def capacity(found: Sequence[Capacity]) -> str:
                 else "-",
                 f"{one.first_come_per_s:.0f} first come, {one.fewest_per_s:.0f} best choice",
                 f"{one.served_ms:.2f} / {one.costs.refused_ms:.3f}",
-                ", ".join(f"{goodput_share(load, max(ratio, 0.0)):.3f}" for load in LOADS_OF_Y),
+                ", ".join(f"{goodput_share(load, ratio):.3f}" for load in LOADS_OF_Y),
             )
         )
     return markdown(head, rows)
@@ -256,6 +256,8 @@ def seconds(value: float | None) -> str:
 
 
 def _goodput(one: Point) -> str:
+    if not one.y:
+        return "-, L r/s >= 1"
     if one.load < GOODPUT_FROM - 0.01:
         return f"{one.ratio:.3f}"
     return f"{one.ratio:.3f} (must {GOODPUT_MUST}: {_met(one.ratio, GOODPUT_MUST)})"

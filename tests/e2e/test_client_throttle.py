@@ -49,8 +49,7 @@ async def reasons_async(target: str, *, stream: bool, throttle: ThrottlePolicy |
 @pytest.mark.parametrize("stream", [False, True], ids=["unary", "stream"])
 @pytest.mark.parametrize("blocking", [True, False], ids=["blocking", "asyncio"])
 def test_what_is_refused_here_is_never_sent(models: Path, start: Start, blocking: bool, stream: bool) -> None:
-    """A server without room refuses the first ten; of the rest it hears little. Without a throttle it hears of
-    all."""
+    """A server without room refuses the first ten; of the rest it hears little, without a throttle all."""
     server = start(models, "--set=limits.in_flight_bytes_max=1")
 
     def reasons(throttle: ThrottlePolicy | None) -> Counter[str]:

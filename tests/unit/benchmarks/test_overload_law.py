@@ -66,8 +66,13 @@ def test_a_core_that_only_refuses_serves_nobody() -> None:
     assert 0.0 == goodput_share(5.0, 0.25)
 
 
-@pytest.mark.parametrize("ratio", [-0.1, 1.0])
-def test_a_refusal_costs_less_than_an_answer(ratio: float) -> None:
-    """Otherwise the formula has no meaning."""
+@pytest.mark.parametrize("ratio", [1.0, 1.3])
+def test_a_no_that_costs_more_than_an_answer_leaves_nothing(ratio: float) -> None:
+    """Small requests that are served in batches: beyond capacity, refusing takes the whole core."""
+    assert 0.0 == goodput_share(1.01, ratio)
+
+
+def test_a_refusal_costs_something() -> None:
+    """A negative cost is a measurement gone wrong."""
     with pytest.raises(ValueError, match="refusal_ratio"):
-        goodput_share(2.0, ratio)
+        goodput_share(2.0, -0.1)
