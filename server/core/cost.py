@@ -46,6 +46,7 @@ GROUPS_NS = (1_000_000.0, 4_000_000.0)
 SILENCE_NS = 5_000_000_000
 HALF_LIFE_NS = 5_000_000_000
 """After so long without a run, what was learned loses half of its distance to the warm-up's in so long."""
+HEAL_GAP_NS = 50_000_000
 PROBE_NS_MIN = 100_000_000
 PROBE_NS_MAX = 5_000_000_000
 
@@ -66,7 +67,9 @@ class CostModel:
     _cpu_ns: float = 0.0
     _drift: Drift = field(default_factory=Drift)
     _taught_ns: int | None = None
+    _believed_ns: list[int | None] = field(default_factory=lambda: [None] * (len(GROUPS_NS) + 1))
     _healed_ns: int = 0
+    _heal_due_ns: int = 0
     _probe_gap_ns: int = PROBE_NS_MIN
     _probe_due_ns: int = 0
     _profile: Line = field(init=False)
@@ -105,7 +108,7 @@ class CostModel:
         """What two runs save by being one: its fixed part."""
         return self.line.run_ns * self.stretch
 
-    def learn(self, requests: int, rows: int, run: RunTime, now_ns: int) -> float:
+    def learn(self, requests: int, rows: int, run: RunTime, now_ns: int, *, probe: bool = False) -> float:
         """Take in a finished run; return actual / predicted."""
         predicted_ns = self.predict_ns(requests, rows)
         mean_ns = self.line.mean_ns(requests, rows)
@@ -114,7 +117,9 @@ class CostModel:
         group = _group(mean_ns)
         ratio = self.ratios[group] + ETA * (TAU if observed > self.ratios[group] else TAU - 1.0)
         self.ratios[group] = min(max(ratio, 1.0), RATIO_MAX)
-        self._taught_ns = self._healed_ns = now_ns
+        self._taught_ns = now_ns
+        if not probe:
+            self._believed_ns[group] = now_ns
         self.runs += 1
         stalled = run.wall_ns > max(RATIO_MAX * predicted_ns, predicted_ns + STALL_NS_MIN)
         self._stalled = self._stalled + 1 if stalled else 0
@@ -126,20 +131,27 @@ class CostModel:
         return run.wall_ns / max(predicted_ns, 1)
 
     def heal(self, now_ns: int) -> None:
-        """Believe less of what was learned the longer nothing has run.
+        """Believe less of what was learned the longer nothing has run; of a size's ratio, nothing of that size.
 
-        An over-estimate admits nothing, so nothing runs, so nothing teaches.
+        An over-estimate admits nothing, so nothing runs, so nothing teaches. A probe does not end the silence
+        of its size: it got in in spite of the ratio, and one run says little about a high quantile.
         """
-        if self._taught_ns is None or now_ns - self._taught_ns < SILENCE_NS:
+        if now_ns < self._heal_due_ns:
             return
-        since_ns = max(self._healed_ns, self._taught_ns + SILENCE_NS)
-        share = 1.0 - 0.5 ** ((now_ns - since_ns) / HALF_LIFE_NS)
-        self._healed_ns = now_ns
-        self.line.towards(self._profile, share)
-        self.stretch += share * (1.0 - self.stretch)
-        self._wall_ns = self._cpu_ns = 0.0
+        self._heal_due_ns = now_ns + HEAL_GAP_NS
+        before_ns, self._healed_ns = self._healed_ns, now_ns
+        if self._taught_ns is None:
+            self._taught_ns = now_ns
+        share = _forgotten(self._taught_ns, before_ns, now_ns)
+        if share:
+            self.line.towards(self._profile, share)
+            self.stretch += share * (1.0 - self.stretch)
+            self._wall_ns = self._cpu_ns = 0.0
         for group, start in enumerate(self._profile_ratios):
-            self.ratios[group] += share * (start - self.ratios[group])
+            since_ns = self._believed_ns[group]
+            if since_ns is None:
+                since_ns = self._believed_ns[group] = now_ns
+            self.ratios[group] += _forgotten(since_ns, before_ns, now_ns) * (start - self.ratios[group])
 
     def may_probe(self, now_ns: int) -> bool:
         """Whether it is time to try what the model says cannot be done."""
@@ -195,6 +207,12 @@ class CostModel:
         self._wall_ns = kept * self._wall_ns + wall_ns
         self._cpu_ns = kept * self._cpu_ns + cpu_ns
         self.stretch = min(max(self._wall_ns / max(self._cpu_ns, 1.0), 1.0), STRETCH_MAX)
+
+
+def _forgotten(taught_ns: int, healed_ns: int, now_ns: int) -> float:
+    """Share of what was learned to give up now, given when it was last taught and last forgotten."""
+    silent_ns = now_ns - max(healed_ns, taught_ns + SILENCE_NS)
+    return 1.0 - 0.5 ** (silent_ns / HALF_LIFE_NS) if silent_ns > 0 else 0.0
 
 
 def _group(mean_ns: float) -> int:

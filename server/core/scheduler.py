@@ -99,6 +99,7 @@ class Scheduler:
         """Admit the ticket into the plan, or say why not."""
         terms = self._terms[ticket.lane]
         terms.cost.heal(now_ns)
+        terms.margin.heal(now_ns)
         parts = _parts(ticket, terms)
         alone_ns = sum(terms.cost.predict_ns(1, part.rows) for part in parts)
         margin_ns = terms.margin.ns
@@ -184,9 +185,11 @@ class Scheduler:
         if run is None or terms is None:  # failed, or the lane is gone
             return None
         cost = terms.cost
-        ratio = cost.learn(len(dispatch.parts), dispatch.rows, run, now_ns)
+        ratio = cost.learn(len(dispatch.parts), dispatch.rows, run, now_ns, probe=dispatch.probe)
         if dispatch.probe:
             cost.end_probe(in_time=now_ns <= dispatch.parts[0].ticket.deadline_ns)
+        else:
+            terms.margin.fed(now_ns)
         self._plan.reprice()
         return ratio
 

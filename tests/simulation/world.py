@@ -31,7 +31,7 @@ SchedulerFactory = Callable[[Limits, int], Scheduler]
 class Oracle(CostModel):
     """Knows the true line and has nothing to learn: predicted >= actual, always."""
 
-    def learn(self, requests: int, rows: int, run: RunTime, now_ns: int) -> float:
+    def learn(self, requests: int, rows: int, run: RunTime, now_ns: int, *, probe: bool = False) -> float:
         return run.wall_ns / self.predict_ns(requests, rows)
 
     def heal(self, now_ns: int) -> None:

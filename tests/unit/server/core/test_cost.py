@@ -152,6 +152,38 @@ def test_silence_leads_back_to_the_warm_up() -> None:
         assert (2.0, 2.0) == (pytest.approx(cost.ratios[2]), pytest.approx(cost.stretch))
 
 
+def test_a_size_of_which_nothing_runs_heals_while_others_run() -> None:
+    """Small runs keep the line believed; they say nothing for the ratio that refuses every large one."""
+    cost = CostModel(Line(100_000.0, 0.0, 20_000.0, per_request=False), [1.0] * 3)
+    cost.ratios[2] = 4.0
+    for now_ns in range(0, SILENCE_NS + HALF_LIFE_NS + 1, HALF_LIFE_NS // 100):
+        cost.learn(1, 10, RunTime(300_000), now_ns)
+        cost.heal(now_ns)
+    assert 2.5 == pytest.approx(cost.ratios[2], rel=1e-6)
+
+
+def test_a_probe_does_not_end_the_silence_of_its_size() -> None:
+    """Ten a second, each of which lowers the ratio by a thousandth: healing goes on all the same."""
+    probed, left_alone = model(4.0), model(4.0)
+    for cost in (probed, left_alone):
+        cost._profile_ratios[2] = 1.0
+    for now_ns in range(0, SILENCE_NS + 2 * HALF_LIFE_NS + 1, PROBE_NS_MIN):
+        probed.learn(1, 100, wall(1.0), now_ns, probe=True)
+        probed.heal(now_ns)
+        left_alone.heal(now_ns)
+    assert 1.75 == pytest.approx(left_alone.ratios[2], rel=1e-6)
+    assert probed.ratios[2] < left_alone.ratios[2]
+
+
+def test_what_never_ran_heals_too() -> None:
+    """A model kept from an earlier process, of which nothing has run since, goes back to the warm-up."""
+    cost = model()
+    cost.resume(Line(500e6, 0.0, 2e6, per_request=False), [4.0] * 3)
+    for now_ns in (0, SILENCE_NS + 4 * HALF_LIFE_NS):
+        cost.heal(now_ns)
+    assert 7e6 * (1 + 99 / 16) == pytest.approx(cost.line.mean_ns(1, 100), rel=1e-6)
+
+
 def test_probes_become_seldom_where_they_find_nothing() -> None:
     """Twice the gap after each try that was late, up to 5 s; the least again after one that was in time."""
     cost = model()

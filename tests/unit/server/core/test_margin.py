@@ -6,6 +6,7 @@ import random
 
 import pytest
 
+from server.core.cost import HALF_LIFE_NS, SILENCE_NS
 from server.core.margin import LATE_SHARE, SHARE_MAX, STEP, Margin
 
 MS = 1_000_000
@@ -45,3 +46,15 @@ def test_the_late_share_comes_out_as_aimed_at() -> None:
         late += is_late
         margin.learn(int(is_late), 1)
     assert LATE_SHARE == pytest.approx(late / 50_000, abs=0.001)
+
+
+def test_it_narrows_again_when_it_lets_nobody_in() -> None:
+    """Nothing for 5 s, then half of what was learned in another 5; asked often or seldom, it is the same."""
+    often, seldom, busy = (Margin(25 * MS, MS, extra_ns=4.0 * MS) for _ in range(3))
+    for now_ns in range(0, SILENCE_NS + HALF_LIFE_NS + 1, HALF_LIFE_NS // 50):
+        busy.fed(now_ns)
+        often.heal(now_ns)
+        busy.heal(now_ns)
+    seldom.heal(0)
+    seldom.heal(SILENCE_NS + HALF_LIFE_NS)
+    assert (3 * MS, 3 * MS, 5 * MS) == (pytest.approx(often.ns, abs=2), seldom.ns, busy.ns)
