@@ -24,6 +24,11 @@ from loadtest.stats.isotonic import crossing, estimate
 
 SATURATION: Final = 1.2
 """Offered, in multiples of C(D)."""
+SATURATED: Final = 0.97
+"""Of the offered: a server that serves more is not full."""
+DROWNED: Final = 0.5
+"""Of C(D): a server that serves less at 1.2 x C(D) is looked at with less."""
+TRIES_MAX: Final = 10
 LADDER: Final = (0.45, 0.6, 0.75, 0.9, 1.05)
 """Rates tried for definition (a), in multiples of the queueing bound."""
 ALLOWED: Final = 0.01
@@ -109,9 +114,7 @@ def measure(work: Workload, effort: Effort) -> Capacity:
     bounds = _bounds(times, spent, mixed, work.budget_ms)
     server = ServerProcess.start(work.models, work.sets)
     try:
-        offered = SATURATION * mixed.per_s
-        offer = Offer(offered, max(effort.admitted / mixed.per_s, SECONDS_MIN))
-        saturated = drive(server, work, offer)
+        offer, saturated = _saturated(server, work, mixed.per_s, effort.admitted)
         steps = _steps(server, work, max(bounds), effort.asked)
     finally:
         server.stop()
@@ -148,6 +151,31 @@ def _bounds(times: RunTimes, spent: Costs, best: Law, budget_ms: float) -> tuple
         lossy_queue.largest_rate(lossy_queue.first_come, service_ms, left_ms, ALLOWED),
         lossy_queue.largest_rate(lossy_queue.fewest, service_ms, left_ms, ALLOWED),
     )
+
+
+def _saturated(server: ServerProcess, work: Workload, per_s: float, admitted: int) -> tuple[Offer, Stretch]:
+    """1.2 x C(D); more where the server does more than C(D) says; less where so much only drowns it.
+
+    C(D) counts what a message costs when many come at once, and no refusal: for models that cost next to
+    nothing beside it, 1.2 x C(D) is a flood in which the core says no and does little else. There the best
+    goodput on the way down counts.
+    """
+    seconds, rate = max(admitted / per_s, SECONDS_MIN), SATURATION * per_s
+    tried: list[tuple[float, Offer, Stretch]] = []
+    for _ in range(TRIES_MAX):
+        offer = Offer(rate, seconds)
+        stretch = drive(server, work, offer)
+        numbers = stretch.outcome.run.phases[-1].numbers
+        tried.append((numbers.goodput_per_s, offer, stretch))
+        if numbers.goodput_per_s >= SATURATED * numbers.offered_per_s:
+            if len(tried) > 1 and rate < tried[-2][1].rate_per_s:
+                break  # on the way down: less would only be less
+            rate *= SATURATION
+        elif max(found for found, _, _ in tried) < DROWNED * per_s:
+            rate /= SATURATION
+        else:
+            break
+    return max(tried, key=lambda one: one[0])[1:]
 
 
 def _steps(

@@ -2,27 +2,32 @@
 
 from __future__ import annotations
 
+import tempfile
 import time
+from pathlib import Path
 from typing import Final
 
 import msgspec
 import numpy as np
 
+from benchmarks import h2load
 from benchmarks.overload import account
-from benchmarks.overload.load import TRIES, Offer, Stretch, drive
+from benchmarks.overload.load import TRIES, Offer, Stretch, drive, sent
 from benchmarks.overload.run_times import RunTimes
 from benchmarks.overload.workloads import Workload
 from benchmarks.server_process import ServerProcess
 from loadtest.fold.totals import latencies_ms
 from loadtest.records import ANSWERED
 from loadtest.verdict import Verdict
+from podium.v1 import ranking_pb2 as pb
 
 CALM_SHARE, CALM_PER_S = 0.25, 100.0
 """Of the core, and at most so many, at equal distances: hardly a request meets another."""
 NULL_REQUESTS: Final = 3000
 NULL_IN_FLIGHT: Final = (4, 16)
-"""Connections, and calls on each: as `make bench` asks what a message costs, so that the core never sleeps. At
-200/s, where every request wakes it, one costs about twice as much."""
+"""Connections, and calls on each: as `make bench` asks what a message costs, so that the core never sleeps.
+At 200/s, where every request wakes it, one costs about twice as much."""
+LIFTED_MS: Final = 60_000.0
 FULL_SHARE: Final = 0.2
 """Of the budget, at least, that a request of the mean size occupies the server that is kept full."""
 FULL_PER_S: Final = (800.0, 1600.0)
@@ -54,7 +59,7 @@ def measure(work: Workload, times: RunTimes, seconds: float) -> Costs:
     Raises:
         RuntimeError: a stretch was too short to be read, or a full server refused nobody.
     """
-    null_ms = _null_ms(work, seconds)
+    null_ms = _null_ms(work, times)
     calm_ms, beside_ms = _calm(work, times, seconds)
     return Costs(
         front_end_ms=min(null_ms, calm_ms),
@@ -92,8 +97,29 @@ def _calm(work: Workload, times: RunTimes, seconds: float) -> tuple[float, float
 
 def _null_ms(work: Workload, times: RunTimes) -> float:
     """A server whose runs take no time, asked for a request of about the mean size, closed loop."""
-    scale = [abs(len(message) - times.bytes_mean) for message in times_messages(work)]
-    message = times_messages(work)[int(np.argmin(scale))]
+    every = [pb.RankRequest.FromString(data) for data in sent(work)]
+    request = min(every, key=lambda one: abs(one.candidates.count - times.candidates_mean))
+    # In a closed loop requests queue on purpose: no deadline is part of it.
+    request.timeout_us = round(LIFTED_MS * 1e3)
+    lifted = f"models.{work.model}.budget_ms={LIFTED_MS:g}"
+    server = ServerProcess.start(work.models, [*work.sets, lifted, *_fake(0.0)])
+    connections, streams = NULL_IN_FLIGHT
+    try:
+        with tempfile.TemporaryDirectory() as folder:
+            body = h2load.write_body(Path(folder) / "request.bin", request.SerializeToString())
+
+            def ask(requests: int) -> None:
+                h2load.run(server.port, body, requests=requests, connections=connections, streams=streams)
+
+            ask(NULL_REQUESTS // 4)
+            before = account.read(server.process.pid)
+            ask(NULL_REQUESTS)
+            spent = before.until(account.read(server.process.pid))
+    finally:
+        server.stop()
+    return 1e3 * spent.cpu_s / NULL_REQUESTS
+
+
 def _refused_ms(work: Workload, times: RunTimes, null_ms: float, seconds: float) -> float:
     """A server whose engine sleeps is full and its core is free: what it spends, it spends on yes and no."""
     mean_ms = max(times.mixed_ms[1], FULL_SHARE * work.budget_ms)

@@ -13,6 +13,7 @@ from benchmarks.overload import account
 from benchmarks.overload.account import Reading, Spent
 from benchmarks.overload.workloads import Workload
 from benchmarks.server_process import CLIENT_CORE, ServerProcess
+from loadtest import workload as messages
 from loadtest.assess import Outcome
 from loadtest.plan import Plan, prepare
 from loadtest.run import Unwatched, execute
@@ -117,6 +118,11 @@ def scenario(work: Workload, offer: Offer, port: int) -> Scenario:
         client=Client(processes=1, cores=(int(CLIENT_CORE),)),
         quality=Quality(sample=0.0, reference=False),
     )
+
+
+def sent(work: Workload) -> tuple[bytes, ...]:
+    """The messages, as they are sent."""
+    return messages.load(scenario(work, Offer(1.0, 1.0), 1)).messages
 
 
 def drive(

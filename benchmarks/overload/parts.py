@@ -123,7 +123,9 @@ class Proof:
         unary: list[tuple[Transport, float]] = [("http2", load) for load in sweep.LOADS]
         admitted = round(FIFO_SHARE * self._order.admitted)
         points = sweep.measure(work, reference, unary, admitted, self._say, chosen.sets)
-        text = f"{table.trials(found, chosen)}\n\nFIFO, {chosen.words}:\n\n{table.points(points)}"
+        text = (
+            f"{table.trials(found, chosen)}\n\nFIFO, {chosen.words}:\n\n{table.points(points, judged=False)}"
+        )
         ours = self._load("sweep", list[Point])
         if ours is not None:
             text = f"{text}\n\n{table.beside(ours, points)}"

@@ -20,13 +20,12 @@ from numpy.typing import NDArray
 from scipy.stats import binom
 
 from benchmarks.overload import storm_client
-from benchmarks.overload.load import Offer, scenario
+from benchmarks.overload.load import sent
 from benchmarks.overload.point import Reference
 from benchmarks.overload.recovery import BACK, until_ordinary
 from benchmarks.overload.storm_client import ATTEMPTS_MAX, Storm
 from benchmarks.overload.workloads import Workload
 from benchmarks.server_process import CLIENT_CORE, ServerProcess
-from loadtest import workload as messages
 from loadtest.client.http2 import Http2
 
 LOAD, SPIKE = 0.8, 3.0
@@ -131,8 +130,8 @@ def _storm(
             (CALM_S, lambda: os.kill(pid, signal.SIGSTOP)),
             (CALM_S + TRIGGER_S, lambda: os.kill(pid, signal.SIGCONT)),
         ]
-    sent = messages.load(scenario(work, Offer(1.0, 1.0), port)).messages
-    shuffled = [sent[at] for at in np.random.default_rng(0).permutation(len(sent))]
+    every = sent(work)
+    shuffled = [every[at] for at in np.random.default_rng(0).permutation(len(every))]
     cores = os.sched_getaffinity(0)
     os.sched_setaffinity(0, {int(CLIENT_CORE)})
     try:

@@ -33,7 +33,7 @@ def capacity(found: Sequence[Capacity]) -> str:
         "front end ms",
         "C(D), requests a run",
         "all mean size",
-        "at saturation /s",
+        "at saturation /s (offered)",
         "of C(D)",
         "in candidates",
         "must, goal",
@@ -53,7 +53,7 @@ def capacity(found: Sequence[Capacity]) -> str:
                 f"{one.costs.front_end_ms:.2f}",
                 f"{one.mixed.per_s:.0f}, {one.mixed.batch}",
                 f"{one.mean.per_s:.0f}, {one.mean.batch}",
-                f"{one.saturation.goodput_per_s:.0f}, {one.saturation.verdict}",
+                _saturation(one.saturation),
                 f"{one.ratio:.3f}",
                 f"{one.work_ratio:.3f}",
                 f"{MUST_RATIO}, {GOAL_RATIO}: {_met(one.ratio, MUST_RATIO)}",
@@ -68,8 +68,12 @@ def capacity(found: Sequence[Capacity]) -> str:
     return markdown(head, rows)
 
 
-def points(found: Sequence[Point]) -> str:
-    """A sweep, one row per point."""
+def points(found: Sequence[Point], *, judged: bool = True) -> str:
+    """A sweep, one row per point.
+
+    Args:
+        judged: say whether goodput's must is met; the baseline has none.
+    """
     head = (
         "workload",
         "door",
@@ -97,9 +101,9 @@ def points(found: Sequence[Point]) -> str:
             one.verdict,
             f"{ms(one.p50_ms)} / {ms(one.p99_ms)} [{ms(one.p99_low_ms)}, {ms(one.p99_high_ms)}]",
             f"{one.goodput_per_s:.1f}",
-            _goodput(one),
-            f"{one.work_ratio:.3f}",
-            f"{one.law_ratio:.3f}",
+            _goodput(one, judged=judged),
+            _share(one.work_ratio),
+            _share(one.law_ratio),
             f"{one.refused:,}",
             f"{one.expired:,} / {one.too_short:,}",
             f"{ms(one.refusal_p50_ms)} / {ms(one.refusal_p99_ms)} ({one.refusal_ms_max:g})",
@@ -255,12 +259,20 @@ def seconds(value: float | None) -> str:
     return "never" if value is None else f"{value:.1f}"
 
 
-def _goodput(one: Point) -> str:
+def _goodput(one: Point, *, judged: bool) -> str:
     if not one.y:
         return "-, L r/s >= 1"
-    if one.load < GOODPUT_FROM - 0.01:
+    if not judged or one.load < GOODPUT_FROM - 0.01:
         return f"{one.ratio:.3f}"
     return f"{one.ratio:.3f} (must {GOODPUT_MUST}: {_met(one.ratio, GOODPUT_MUST)})"
+
+
+def _share(value: float) -> str:
+    return "-" if value != value else f"{value:.3f}"
+
+
+def _saturation(one: Point) -> str:
+    return f"{one.goodput_per_s:.0f} ({one.offered_per_s:.0f}), {one.verdict}"
 
 
 def _met(value: float, least: float) -> str:
