@@ -47,7 +47,7 @@ class Effort(msgspec.Struct, frozen=True, kw_only=True):
     raw_s: float = 12.0
     cost_s: float = 4.0
     admitted: int = 4000
-    asked: int = 1500
+    asked: int = 1000
 
 
 class Capacity(msgspec.Struct, frozen=True, kw_only=True):
