@@ -131,7 +131,7 @@ class CostModel:
         return run.wall_ns / max(predicted_ns, 1)
 
     def heal(self, now_ns: int) -> None:
-        """Believe less of what was learned the longer nothing has run; of a size's ratio, nothing of that size.
+        """Believe less of what was learned the longer nothing has run; of a ratio, nothing of its size.
 
         An over-estimate admits nothing, so nothing runs, so nothing teaches. A probe does not end the silence
         of its size: it got in in spite of the ratio, and one run says little about a high quantile.

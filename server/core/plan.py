@@ -10,7 +10,7 @@ the plan found a place can be late only where a prediction was exceeded.
 from __future__ import annotations
 
 import heapq
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 
 from server.core.decisions import Part, Ticket
 from server.core.planned_run import PlannedRun, Terms
@@ -35,10 +35,10 @@ class Plan:
         self.crowded = False
         """More is offered than can be done: what is planned ahead must have room to grow."""
 
-    def copy(self) -> Plan:
-        """One that can be changed without changing this."""
+    def without(self, ids: Collection[int] = ()) -> Plan:
+        """One that can be changed without changing this, without some tickets."""
         other = type(self)(self._rows_max, self._requests_max)
-        other.runs = [run.copy() for run in self.runs]
+        other.runs = [left for run in self.runs if (left := run.without(ids)) is not None]
         other.crowded = self.crowded
         return other
 
@@ -54,6 +54,22 @@ class Plan:
     def remove(self, ticket: Ticket) -> None:
         """Take all parts of a ticket out; nobody ends later for it."""
         self.runs = [run for run in self.runs if not run.holds(ticket.id) or run.drop(ticket.id)]
+
+    def in_the_way(self, parts: Sequence[Part], terms: Terms, free: Sequence[int]) -> int:
+        """How many runs, from the first, somebody has to leave before these parts find room.
+
+        Were they put in all the same, each in a run of its own: up to the first run that would end late, for
+        whoever stands behind that one delays nobody who is; and up to the last run that they could join.
+        """
+        deadline_ns = parts[0].ticket.deadline_ns
+        at = self._place_of(deadline_ns)
+        before, later = self.runs[:at], self.runs[at:]
+        own_ns = [terms.cost.predict_ns(1, part.rows) for part in parts]
+        times = [*(run.time_ns for run in before), *own_ns, *(run.time_ns for run in later)]
+        dues = [*(run.due_ns for run in before), *[deadline_ns - terms.margin.ns] * len(parts)]
+        dues += [run.due_ns for run in later]
+        late = next((n for n, end in enumerate(_ends(times, free)) if end > dues[n]), 0)
+        return max(at + 1, late - len(parts) + 1)
 
     def next(self, free: Sequence[int], now_ns: int) -> PlannedRun:
         """Take the first run out, with the company that has become possible since it was planned.

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection
 from dataclasses import dataclass
-from itertools import pairwise
 
 from server.core.cost import CostModel
 from server.core.decisions import Lane, Part
@@ -107,11 +106,17 @@ class PlannedRun:
         self._add_up()
         return PlannedRun(self.terms, part, self.margin_ns)
 
-    def copy(self) -> PlannedRun:
-        """One that can be changed without changing this."""
-        other = PlannedRun(self.terms, self.parts[0], self.margin_ns, probe=self.probe)
-        other.parts = list(self.parts)
-        other._add_up()
+    def without(self, ids: Collection[int]) -> PlannedRun | None:
+        """One that can be changed without changing this, without the parts of some tickets; None if empty."""
+        parts = [part for part in self.parts if part.ticket.id not in ids] if ids else list(self.parts)
+        if not parts:
+            return None
+        other: PlannedRun = PlannedRun.__new__(PlannedRun)
+        for name in self.__slots__:
+            setattr(other, name, getattr(self, name))
+        other.parts = parts
+        if len(parts) < len(self.parts):
+            other._add_up()
         return other
 
     def holds(self, ticket_id: int) -> bool:
@@ -135,9 +140,3 @@ class PlannedRun:
 def due(part: Part) -> tuple[int, int, int]:
     """The order of the plan: earliest deadline first."""
     return part.ticket.deadline_ns, part.ticket.id, part.start
-
-
-def split(rows: int, pieces: int) -> Sequence[tuple[int, int]]:
-    """(start, rows) of so many nearly equal pieces."""
-    bounds = [rows * piece // pieces for piece in range(pieces + 1)]
-    return [(begin, end - begin) for begin, end in pairwise(bounds)]

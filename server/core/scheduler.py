@@ -24,21 +24,18 @@ from server.core.decisions import (
     Stuck,
     Ticket,
 )
+from server.core.displace import displace
 from server.core.executors import Executors
 from server.core.margin import Margin
+from server.core.parts import parts_of
 from server.core.plan import Plan
-from server.core.planned_run import PlannedRun, Terms, split
+from server.core.planned_run import PlannedRun, Terms
 from server.core.pressure import Pressure
 from server.core.shed import shed
 from server.errors import Reason
 
-VICTIMS_MAX = 8
-"""Less important tickets that may have to go for one more important."""
 CROWDED_NS = 100_000_000
 """So long after a refusal for want of room there is an overload."""
-PARTS_MAX = 16
-PART_OVERHEADS_MIN = 4
-"""A part takes at least so many times what a run costs anyway; shorter ones cost more than they spare."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -100,7 +97,7 @@ class Scheduler:
         terms = self._terms[ticket.lane]
         terms.cost.heal(now_ns)
         terms.margin.heal(now_ns)
-        parts = _parts(ticket, terms)
+        parts = parts_of(ticket, terms)
         alone_ns = sum(terms.cost.predict_ns(1, part.rows) for part in parts)
         margin_ns = terms.margin.ns
         self._pressure.add(alone_ns, now_ns)
@@ -285,22 +282,13 @@ class Scheduler:
             for other in self._waiting.values()
             if other.importance > ticket.importance and other.id not in self._begun
         ]
-        if not lesser:
+        found = displace(self._plan, lesser, parts, terms, free)
+        if found is None:
             return None
-        lesser.sort(key=lambda other: (other.importance, other.deadline_ns, other.id), reverse=True)
-        trial = self._plan.copy()
-        gone: list[Ticket] = []
-        for other in lesser:
-            if len(gone) == VICTIMS_MAX:
-                break
-            trial.remove(other)
-            gone.append(other)
-            if trial.place(parts, terms, free, terms.margin.ns):
-                self._plan = trial
-                for victim in gone:
-                    self._leave(victim)
-                return tuple(gone)
-        return None
+        self._plan, gone = found
+        for victim in gone:
+            self._leave(victim)
+        return tuple(gone)
 
     def _left_ns(self, ticket: Ticket) -> int:
         """Predicted time of what has not run of a ticket."""
@@ -313,15 +301,3 @@ class Scheduler:
                         cost.profile_ns(1, part.rows) if run.probe else cost.predict_ns(1, part.rows)
                     )
         return self._soonest_ns(parts_ns)
-
-
-def _parts(ticket: Ticket, terms: Terms) -> Sequence[Part]:
-    whole = (Part(ticket, 0, ticket.rows),)
-    if terms.chunk_ns is None:
-        return whole
-    alone_ns = terms.cost.predict_ns(1, ticket.rows)
-    chunk_ns = max(terms.chunk_ns, int(PART_OVERHEADS_MIN * terms.cost.shared_ns()))
-    pieces = min(-(-alone_ns // chunk_ns), ticket.rows, PARTS_MAX)
-    if pieces <= 1:
-        return whole
-    return [Part(ticket, start, rows) for start, rows in split(ticket.rows, pieces)]

@@ -17,7 +17,7 @@ from server.core.planned_run import PlannedRun
 
 def shed(plan: Plan, free: Sequence[int], now_ns: int) -> list[Ticket]:
     """Give up as few tickets as make the plan keep its deadlines again; who they are."""
-    gone = _least_worthy(plan.runs, free)
+    gone = _leastworthy(plan.runs, free)
     for ticket in gone:
         plan.remove(ticket)
     # What starts now has to end in time by the strict prediction, not by the mean.
@@ -34,10 +34,10 @@ def shed(plan: Plan, free: Sequence[int], now_ns: int) -> list[Ticket]:
     return gone
 
 
-def _least_worthy(runs: Sequence[PlannedRun], free: Sequence[int]) -> list[Ticket]:
+def _leastworthy(runs: Sequence[PlannedRun], free: Sequence[int]) -> list[Ticket]:
     """By mean times: the strict ones of many runs in a row add up to what never happens."""
     kept: dict[int, float] = {}  # ticket -> what it adds to runs that exist anyway
-    heap: list[tuple[tuple[int, int, int], Ticket]] = []  # the least worthy first
+    heap: list[tuple[tuple[int, int, int, int], Ticket]] = []  # the least worthy first
     gone: list[Ticket] = []
     start_ns, work_ns = free[0], 0.0  # with several executors a bound: nobody is given up who may make it
     for run in runs:
@@ -49,7 +49,7 @@ def _least_worthy(runs: Sequence[PlannedRun], free: Sequence[int]) -> list[Ticke
             ticket = part.ticket
             own_ns = (cost.expect_ns(1, part.rows) - cost.shared_ns()) / len(free)
             if ticket.id not in kept:
-                heapq.heappush(heap, (_worth(ticket), ticket))
+                heapq.heappush(heap, (worth(ticket), ticket))
             elif ticket in gone:
                 work_ns -= own_ns
             kept[ticket.id] = kept.get(ticket.id, 0.0) + own_ns
@@ -61,5 +61,6 @@ def _least_worthy(runs: Sequence[PlannedRun], free: Sequence[int]) -> list[Ticke
     return gone
 
 
-def _worth(ticket: Ticket) -> tuple[int, int, int]:
-    return -ticket.importance, -ticket.rows, ticket.id
+def worth(ticket: Ticket) -> tuple[int, int, int, int]:
+    """The least worthy first: less important, then larger, then due later, then come later."""
+    return -ticket.importance, -ticket.rows, -ticket.deadline_ns, -ticket.id

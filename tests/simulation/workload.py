@@ -11,7 +11,7 @@ from typing import Literal
 import numpy as np
 
 from server.core.decisions import Lane, Ticket
-from server.core.scheduler import PARTS_MAX
+from server.core.parts import PARTS_MAX
 
 MS = 1_000_000
 

@@ -17,7 +17,8 @@ from server.core.decisions import (
     Ticket,
 )
 from server.core.line import Line
-from server.core.scheduler import PARTS_MAX, Limits, Scheduler
+from server.core.parts import PARTS_MAX
+from server.core.scheduler import Limits, Scheduler
 from server.errors import Reason
 
 MS = 1_000_000
