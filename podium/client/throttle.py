@@ -72,19 +72,25 @@ class Throttle:
         """
         policy = self._policy
         with self._lock:
-            window = self._classes.setdefault(importance, _Window(policy.window_s))
-            window.add(now_s, requests=1)
+            window = self._window(importance)
             requests, accepts = window.totals(now_s)
-        # The request itself is no evidence: the formula is of those before it.
-        surplus = requests - 1 - policy.multiplier * accepts
-        if requests > policy.requests_min and draw < surplus / requests:
-            raise _refusal()
+            surplus = requests - policy.multiplier * accepts
+            if requests < policy.requests_min or draw >= surplus / (requests + 1):
+                return
+            window.add(now_s, requests=1)
+        raise _refusal()
 
     def told(self, importance: int, now_s: float, refused: RankRefused | None) -> None:
-        """How a request that was sent has ended; None = with an answer."""
-        if refused is None or refused.kind != "overloaded":
-            with self._lock:
-                self._classes.setdefault(importance, _Window(self._policy.window_s)).add(now_s, accepts=1)
+        """How a request that was sent has ended; None = with an answer.
+
+        It counts from now on: what is still under way is no sign of anything.
+        """
+        room = refused is None or refused.kind != "overloaded"
+        with self._lock:
+            self._window(importance).add(now_s, requests=1, accepts=int(room))
+
+    def _window(self, importance: int) -> _Window:
+        return self._classes.setdefault(importance, _Window(self._policy.window_s))
 
 
 class _Window:

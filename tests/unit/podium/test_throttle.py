@@ -77,6 +77,13 @@ def test_a_handful_says_nothing() -> None:
     )
 
 
+def test_what_is_under_way_says_nothing() -> None:
+    """A thousand at once are all sent: none of them has been refused."""
+    throttle = Throttle(DEFAULT)
+    for n in range(1000):
+        throttle.ask(2, n / 1e6, 0.0)
+
+
 @pytest.mark.parametrize("kind", ["invalid", "denied", "expired", "cancelled", "unready", "failed"])
 def test_only_want_of_room_counts(kind: str) -> None:
     """Whatever else went wrong is no sign of overload."""
