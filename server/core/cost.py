@@ -120,6 +120,8 @@ class CostModel:
         self._taught_ns = now_ns
         if not probe:
             self._believed_ns[group] = now_ns
+        elif observed < self.ratios[group]:
+            self._doubt(group)
         self.runs += 1
         stalled = run.wall_ns > max(RATIO_MAX * predicted_ns, predicted_ns + STALL_NS_MIN)
         self._stalled = self._stalled + 1 if stalled else 0
@@ -152,6 +154,14 @@ class CostModel:
             if since_ns is None:
                 since_ns = self._believed_ns[group] = now_ns
             self.ratios[group] += _forgotten(since_ns, before_ns, now_ns) * (start - self.ratios[group])
+
+    def _doubt(self, group: int) -> None:
+        """A run that was said to be hopeless was not: go half of the way back to the warm-up's caution.
+
+        By hits alone a ratio of 4 needs thousands of runs to come down, and it admits none.
+        """
+        ratio, start = self.ratios[group], self._profile_ratios[group]
+        self.ratios[group] = min(ratio, (ratio + start) / 2)
 
     def may_probe(self, now_ns: int) -> bool:
         """Whether it is time to try what the model says cannot be done."""

@@ -218,3 +218,14 @@ def test_a_sweep_makes_a_model() -> None:
         [Point(1, rows, 5e6 + 20_000 * rows) for rows in (1, 100, 500)], per_request=False
     )
     assert 1.2 * 9e6 == pytest.approx(cost.predict_ns(1, 200), rel=0.02)
+
+
+def test_a_probe_that_was_in_time_shakes_the_caution() -> None:
+    """Five of them bring a ratio of 4 down to nearly what the warm-up said; one that was late does not."""
+    cost = model(1.2)
+    cost.ratios[2] = 4.0
+    cost.learn(1, 100, wall(4.5), 0, probe=True)
+    assert cost.ratios[2] >= 4.0
+    for _ in range(5):
+        cost.learn(1, 100, wall(1.0), 0, probe=True)
+    assert 1.2 == pytest.approx(cost.ratios[2], abs=0.1)
