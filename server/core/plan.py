@@ -107,6 +107,8 @@ class Plan:
 
         Less strict than admission: who was admitted is given up only when that is all but certain.
         """
+        if not self.runs:
+            return False
         ends = _ends([run.expected_ns for run in self.runs], free)
         return any(
             end - run.expected_ns + run.time_ns > run.deadline_ns

@@ -34,6 +34,8 @@ from server.core.pressure import Pressure
 from server.core.shed import shed
 from server.errors import Reason
 
+WHOLE = Admitted()
+"""What most are told."""
 CROWDED_NS = 100_000_000
 """So long after a refusal for want of room there is an overload."""
 
@@ -98,11 +100,16 @@ class Scheduler:
         terms.cost.heal(now_ns)
         terms.margin.heal(now_ns)
         parts = parts_of(ticket, terms)
-        alone_ns = sum(terms.cost.predict_ns(1, part.rows) for part in parts)
+        parts_ns = [terms.cost.predict_ns(1, part.rows) for part in parts]
+        alone_ns = sum(parts_ns)
         margin_ns = terms.margin.ns
         self._pressure.add(alone_ns, now_ns)
         free = self._executors.free_ns(now_ns)
-        soonest_ns = self._soonest_ns([terms.cost.predict_ns(1, part.rows) for part in parts])
+        soonest_ns = self._soonest_ns(parts_ns)
+        if not self._plan.runs and len(parts) == 1 and free[0] + alone_ns + margin_ns <= ticket.deadline_ns:
+            self._plan.runs.append(PlannedRun(terms, parts[0], margin_ns))  # the first has nobody in its way
+            self._enter(ticket, ticket.deadline_ns - alone_ns)
+            return WHOLE
         if now_ns + soonest_ns + margin_ns > ticket.deadline_ns:
             admitted = self._probe(ticket, terms, now_ns)
             if admitted is not None:
@@ -124,7 +131,7 @@ class Scheduler:
         if len(parts) > 1:
             self._parts_left[ticket.id] = len(parts)
         self._enter(ticket, ticket.deadline_ns - soonest_ns)
-        return Admitted(len(parts), displaced)
+        return Admitted(len(parts), displaced) if displaced or len(parts) > 1 else WHOLE
 
     def expire(self, *, now_ns: int) -> tuple[Ticket, ...]:
         """Remove and return the tickets that can no longer finish in time."""
