@@ -12,10 +12,10 @@ import asyncio
 import threading
 from collections.abc import Mapping, Sequence
 from queue import Empty, SimpleQueue
-from typing import Any
+from typing import Any, NoReturn
 
 from server import refusals
-from server.core.decisions import Admitted, Dispatch, Idle, Lane, Part, Snapshot, Stuck, Ticket
+from server.core.decisions import Admitted, Dispatch, Idle, Lane, Part, Rejected, Snapshot, Stuck, Ticket
 from server.core.policy import Policy
 from server.domain import Payload, Scored
 from server.engine.api import EngineError
@@ -81,6 +81,18 @@ class Dispatcher:
             for slot in self._asleep:
                 slot.put(None)
 
+    def look(self, ticket: Ticket) -> None:
+        """Refuse in an overload what has not been read yet and would be refused.
+
+        Raises:
+            Refused: there is no room.
+        """
+        with self._lock:
+            now_ns = clock_ns()
+            verdict = self._scheduler.look(ticket, now_ns=now_ns)
+        if verdict is not None:
+            self._refuse(verdict, now_ns)
+
     def submit(self, ticket: Ticket, payload: Payload, settle: Settle) -> int:
         """Have one request scored; `settle` is told the outcome later, never from within.
 
@@ -103,9 +115,7 @@ class Dispatcher:
                     gone = [self._waiters.pop(victim.id) for victim in verdict.displaced]
                     planned_ns = self._scheduler.snapshot(now_ns=offered_ns).planned_work_ns
         if not isinstance(verdict, Admitted):
-            if verdict.reason is Reason.OVERLOADED:
-                self._turns.refused(offered_ns)
-            raise Refused(refusals.rejected(verdict))
+            self._refuse(verdict, offered_ns)
         for victim in gone:
             self._settle(victim, refusals.displaced(planned_ns))
         self._wake_soon()
@@ -138,6 +148,11 @@ class Dispatcher:
                 }
                 for lane, terms in self._scheduler.terms.items()
             }
+
+    def _refuse(self, verdict: Rejected, now_ns: int) -> NoReturn:
+        if verdict.reason is Reason.OVERLOADED:
+            self._turns.refused(now_ns)
+        raise Refused(refusals.rejected(verdict))
 
     def _forget(self, ticket: Ticket) -> None:
         if self._scheduler.cancel(ticket):

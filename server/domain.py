@@ -39,6 +39,20 @@ class Payload(msgspec.Struct, frozen=True, eq=False):
     rows: int
 
 
+class Head(msgspec.Struct, frozen=True):
+    """What a request says of itself, before its tensors are read: enough to refuse it for want of room.
+
+    Attributes:
+        rows: how many candidates.
+        timeout_ns: None when the caller set none.
+    """
+
+    request_id: str
+    importance: Importance
+    rows: int
+    timeout_ns: int | None
+
+
 class RankingRequest(msgspec.Struct, frozen=True, eq=False):
     """A well-formed request for one served variant.
 
@@ -47,17 +61,14 @@ class RankingRequest(msgspec.Struct, frozen=True, eq=False):
         invalid: bool [N], candidates that must not be scored; None when there are none.
         flags: uint8 [N], the wire's flag bits; None when none is set.
         top_k: length of the returned order, at most N.
-        timeout_ns: None when the caller set none.
     """
 
     payload: Payload
     request_id: str
-    importance: Importance
     prior: Scores | None
     invalid: NDArray[np.bool_] | None
     flags: NDArray[np.uint8] | None
     top_k: int
-    timeout_ns: int | None
 
 
 class RunStamps(msgspec.Struct, frozen=True):

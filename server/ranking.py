@@ -7,7 +7,7 @@ it runs on the event loop, and none of it waits: a request is a `Passage` betwee
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import cache
+from functools import cache, partial
 from typing import Any
 
 from http2.messages import Room
@@ -16,10 +16,11 @@ from server import reply, wire
 from server.catalog import Catalog, ServedVersion
 from server.core.decisions import Lane, Ticket
 from server.dispatcher import Dispatcher
-from server.domain import Importance, RankingRequest, Scored
+from server.domain import Head, Importance, RankingRequest, Scored
 from server.errors import RULES, Kind, Reason, Refusal, Refused
 from server.lift import lift
 from server.metrics import Metrics
+from server.pace import Pace
 from server.run import clock_ns
 
 UNKNOWN = "unknown"
@@ -111,6 +112,7 @@ class Ranking:
         self._metrics = metrics
         self._room = room
         self._log = log
+        self._pace = Pace()
         self._in_flight = 0
 
     @property
@@ -129,7 +131,10 @@ class Ranking:
         try:
             self._submit(passage, data, remaining_s)
         except Refused as error:
-            self._end_refused(passage, error.refusal)
+            if error.refusal.reason is Reason.OVERLOADED:
+                self._pace.hold(partial(self._end_held, passage, error.refusal))
+            else:
+                self._end_refused(passage, error.refusal)
         except Exception:  # the last line: whatever it was, it is one request's failure
             self._end_failed(passage)
         return passage
@@ -172,6 +177,10 @@ class Ranking:
         self._count_refusal(passage, refusal)
         self._leave(passage, refusal)
 
+    def _end_held(self, passage: Passage, refusal: Refusal) -> None:
+        if not passage.done:  # the caller may have left meanwhile
+            self._end_refused(passage, refusal)
+
     def _end_failed(self, passage: Passage) -> None:
         self._log.exception("request failed", model=passage.model)
         self._end_refused(passage, Refusal(Reason.INTERNAL_ERROR, "The server failed; its log says why."))
@@ -181,20 +190,16 @@ class Ranking:
         rest, lifted = lift(data)
         message = wire.parse(rest)
         served, lane = self._find(message, passage)
-        request = served.decoder.decode(message, lifted)
+        head = served.decoder.head(message)
+        deadline_ns = _deadline_ns(head, served, remaining_s, passage)
+        number = self._dispatcher.number()
+        ticket = Ticket(number, lane, head.rows, passage.arrival_ns, deadline_ns, head.importance)
+        self._dispatcher.look(ticket)
+        request = served.decoder.body(message, head, lifted)
         passage.decoded_ns = clock_ns()
         passage.served, passage.lane, passage.request = served, lane, request
-        deadline_ns = _deadline_ns(request, served, remaining_s, passage)
         if deadline_ns <= passage.decoded_ns:
             raise wire.refuse(Reason.EXPIRED_ON_ARRIVAL, "The deadline had passed when the request was read.")
-        ticket = Ticket(
-            self._dispatcher.number(),
-            lane,
-            request.payload.rows,
-            passage.arrival_ns,
-            deadline_ns,
-            request.importance,
-        )
         passage.offered_ns = self._dispatcher.submit(ticket, request.payload, passage.scored)
         passage.ticket = ticket
 
@@ -274,15 +279,13 @@ class Ranking:
             metrics.budget_violations.add(passage.model, importance, kind.value)
 
 
-def _deadline_ns(
-    request: RankingRequest, served: ServedVersion, remaining_s: float | None, passage: Passage
-) -> int:
+def _deadline_ns(head: Head, served: ServedVersion, remaining_s: float | None, passage: Passage) -> int:
     """min(the RPC's deadline, arrival + timeout_us, arrival + budget of the importance class)."""
-    limit_ns = served.budget_ns[request.importance]
-    if request.timeout_ns is not None:
-        limit_ns = min(limit_ns, request.timeout_ns)
+    limit_ns = served.budget_ns[head.importance]
+    if head.timeout_ns is not None:
+        limit_ns = min(limit_ns, head.timeout_ns)
     if remaining_s is not None:
         limit_ns = min(limit_ns, int(remaining_s * 1e9))
-    passage.importance = request.importance
+    passage.importance = head.importance
     passage.deadline_ns = passage.arrival_ns + limit_ns
     return passage.deadline_ns

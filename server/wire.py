@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from podium.v1 import ranking_pb2 as pb
 from protos.tensor import NUMPY
 from server.config import Limits
-from server.domain import Array, Importance, Payload, RankingRequest, Scores
+from server.domain import Array, Head, Importance, Payload, RankingRequest, Scores
 from server.engine.layout import Layout, Vocabulary
 from server.errors import Reason, Refusal, Refused
 from server.finite import all_finite
@@ -109,36 +109,47 @@ class Decoder:
                 self._candidates.append(_PriorField(entry.when_absent or 0.0))
         self._takes_ids = any(isinstance(field, _IdField) for field in self._candidates)
 
-    def decode(
-        self, message: pb.RankRequest, lifted: Mapping[int, memoryview] = _NOTHING_LIFTED
-    ) -> RankingRequest:
-        """Validate `message` against the bundle.
-
-        Args:
-            message: the request.
-            lifted: position in candidates.columns -> that tensor's data, where it was taken out beforehand.
+    def head(self, message: pb.RankRequest) -> Head:
+        """Validate what costs next to nothing to read.
 
         Raises:
             Refused: of kind INVALID, naming the field.
         """
         request_id = message.request_id
         importance = self._check_head(message, request_id)
-        candidates = message.candidates
-        rows = candidates.count
+        rows = message.candidates.count
         if not 1 <= rows <= self._candidates_max:
             raise self._miscounted(rows)
+        return Head(request_id, importance, rows, message.timeout_us * 1000 or None)
+
+    def decode(
+        self, message: pb.RankRequest, lifted: Mapping[int, memoryview] = _NOTHING_LIFTED
+    ) -> RankingRequest:
+        """Head and body in one go."""
+        return self.body(message, self.head(message), lifted)
+
+    def body(self, message: pb.RankRequest, head: Head, lifted: Mapping[int, memoryview]) -> RankingRequest:
+        """Validate the rest of `message` against the bundle.
+
+        Args:
+            message: the request.
+            head: of the same request.
+            lifted: position in candidates.columns -> that tensor's data, where it was taken out beforehand.
+
+        Raises:
+            Refused: of kind INVALID, naming the field.
+        """
+        candidates, rows = message.candidates, head.rows
         prior = _prior(candidates, rows)
         context = tuple(map(ContextField.read, self._context, self._context_set.take(message.context)))
         columns, invalid, flags = self._columns(candidates, rows, prior, lifted)
         return RankingRequest(
             Payload(context, columns, rows),
-            request_id,
-            importance,
+            head.request_id,
             prior,
             invalid,
             flags,
             min(message.top_k or rows, rows),
-            message.timeout_us * 1000 or None,
         )
 
     def _check_head(self, message: pb.RankRequest, request_id: str) -> Importance:

@@ -204,7 +204,7 @@ class Proof:
             "others": 4 * (50 if small else 60) + 2 * points(sweep.TWO_LOADS, OTHERS_SHARE),
             "fifo": grid + finals + points(sweep.LOADS, FIFO_SHARE),
             "stalls": 3 * (stalls.SECONDS + start),
-            "storm": 4 * (storm.CALM_S + storm.TRIGGER_S + storm.AFTER_S + start),
+            "storm": 8 * (storm.CALM_S + storm.TRIGGER_S + storm.AFTER_S + start),
             "idle": 15 if small else 75,
             "figure": 0.0,
         }[part]

@@ -57,21 +57,25 @@ def share(intended_s: NDArray[np.float64], good: NDArray[np.bool_], from_s: floa
     return float(good[low:high].mean())
 
 
-def until_ordinary(before: Sequence[float], after: Sequence[float], slack: float, worst: float) -> int | None:
-    """How many windows after the trigger pass until all later ones look like those before it.
+def until_ordinary(
+    before: Sequence[float], untouched: Sequence[float], after: Sequence[float], slack: float, worst: float
+) -> int | None:
+    """How many windows after the trigger pass until all later ones look like those without it.
 
     Args:
         before: a figure per window, larger is worse.
-        after: the same from the trigger's end.
-        slack: that the figure may always exceed the mean of before by, beside four standard deviations.
+        untouched: the same as `after` of a run with the same arrivals and no trigger: arrivals that bunch
+            make windows of their own that are out of the ordinary.
+        after: from the trigger's end.
+        slack: that the figure may always exceed what is expected by, beside four standard deviations.
         worst: the figure of a server that is down; halfway there nothing is ordinary, however the windows
             before differed.
 
     Returns:
         None = the last window is still out of the ordinary.
     """
-    mean = float(np.mean(before))
-    limit = min(mean + max(4.0 * float(np.std(before)), slack), (mean + worst) / 2)
+    expected = np.maximum(np.asarray(untouched), np.mean(before))
+    limit = np.minimum(expected + max(4.0 * float(np.std(before)), slack), (expected + worst) / 2)
     bad = np.flatnonzero(np.asarray(after) > limit)
     if not len(bad):
         return 0

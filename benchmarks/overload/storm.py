@@ -2,8 +2,9 @@
 
 A system is metastable when a trigger's retries keep it down after the trigger is gone (OSDI 2022). Load 0.8 x
 capacity, Poisson; triggers: two seconds of three times capacity, and a process that stands still for two.
-Judged in windows of half a second against the windows before: goodput, share of attempts that failed,
-attempts per request.
+Judged in windows of half a second: goodput, share of attempts that failed, attempts per request, against the
+windows before and against the same windows of a run with the same arrivals and no trigger. A fourth run, with
+the same arrivals and no retries, tells whether the retries have brought the server down before any trigger.
 """
 
 from __future__ import annotations
@@ -57,6 +58,8 @@ class Recovery(msgspec.Struct, frozen=True, kw_only=True):
     Attributes:
         goodput_s, failed_s, attempts_s: from its end until each is back for good; None = it was not.
         before, during, after: [good share, failed share of attempts, attempts per request].
+        untouched: the same as `after`, without the trigger.
+        once: good share before the trigger's instant where nobody retries.
     """
 
     policy: str
@@ -67,6 +70,8 @@ class Recovery(msgspec.Struct, frozen=True, kw_only=True):
     before: tuple[float, float, float]
     during: tuple[float, float, float]
     after: tuple[float, float, float]
+    untouched: tuple[float, float, float]
+    once: float
     windows: Windows
 
     @property
@@ -77,8 +82,9 @@ class Recovery(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def passed(self) -> bool:
-        """Within what it may take."""
-        return self.seconds is not None and self.seconds <= BACK_S_MAX
+        """Within what it may take, and there was something to come back to."""
+        calm = self.before[0] >= BACK * self.once
+        return calm and self.seconds is not None and self.seconds <= BACK_S_MAX
 
 
 def measure(
@@ -92,37 +98,45 @@ def measure(
     Args:
         policies: name and configuration of each.
     """
+    spike = instants(reference.per_s, (LOAD, SPIKE, LOAD), after_s)
+    calm = instants(reference.per_s, (LOAD, LOAD, LOAD), after_s)
     found = []
     for name, sets in policies:
-        spike = instants(reference.per_s, (LOAD, SPIKE, LOAD), after_s)
-        found.append(_storm(work, (name, sets), "3x for 2 s", spike, stop=False))
-        calm = instants(reference.per_s, (LOAD, LOAD, LOAD), after_s)
-        found.append(_storm(work, (name, sets), "SIGSTOP for 2 s", calm, stop=True))
+        once = _storm(work, sets, calm, attempts_max=1)
+        untouched = _storm(work, sets, calm)
+        for trigger, storm in (
+            ("3x for 2 s", _storm(work, sets, spike)),
+            ("SIGSTOP for 2 s", _storm(work, sets, calm, stop=True)),
+        ):
+            found.append(judge(storm, untouched, once, work.budget_ms / 1e3, (name, trigger)))
     return found
 
 
 def instants(
     per_s: float, loads: tuple[float, float, float], after_s: float, seed: int = 0
-) -> NDArray[np.float64]:
-    """Poisson arrivals before, during and after the trigger: float64, ascending, from 0."""
-    rng = np.random.default_rng(seed)
+) -> list[NDArray[np.float64]]:
+    """Poisson arrivals before, during and after the trigger: each float64, ascending; all from 0 on.
+
+    What one stretch is like does not depend on the others.
+    """
     parts, from_s = [], 0.0
-    for load, lasts_s in zip(loads, (CALM_S, TRIGGER_S, after_s), strict=True):
+    for at, (load, lasts_s) in enumerate(zip(loads, (CALM_S, TRIGGER_S, after_s), strict=True)):
+        rng = np.random.default_rng([seed, at])
         count = int(rng.poisson(load * per_s * lasts_s))
         parts.append(from_s + np.sort(rng.uniform(0.0, lasts_s, count)))
         from_s += lasts_s
-    return np.concatenate(parts)
+    return parts
 
 
 def _storm(
     work: Workload,
-    policy: tuple[str, Sequence[str]],
-    trigger: str,
-    intended_s: NDArray[np.float64],
+    sets: Sequence[str],
+    parts: Sequence[NDArray[np.float64]],
     *,
-    stop: bool,
-) -> Recovery:
-    server = ServerProcess.start(work.models, [*work.sets, *policy[1]])
+    attempts_max: int = ATTEMPTS_MAX,
+    stop: bool = False,
+) -> Storm:
+    server = ServerProcess.start(work.models, [*work.sets, *sets])
     pid, port = server.process.pid, server.port
     acts: list[tuple[float, Callable[[], None]]] = []
     if stop:
@@ -132,34 +146,46 @@ def _storm(
         ]
     every = sent(work)
     shuffled = [every[at] for at in np.random.default_rng(0).permutation(len(every))]
+    messages = [shuffled[at % len(shuffled)] for part in parts for at in range(len(part))]
     cores = os.sched_getaffinity(0)
     os.sched_setaffinity(0, {int(CLIENT_CORE)})
     try:
         door = lambda: Http2(f"127.0.0.1:{port}", 2)  # noqa: E731
-        storm = asyncio.run(storm_client.send(door, shuffled, intended_s, acts))
+        intended_s = np.concatenate(parts)
+        return asyncio.run(storm_client.send(door, messages, intended_s, acts, attempts_max))
     finally:
         os.sched_setaffinity(0, cores)
         os.kill(pid, signal.SIGCONT)
         server.stop()
-    return judge(storm, work.budget_ms / 1e3, policy[0], trigger)
 
 
-def judge(storm: Storm, budget_s: float, policy: str, trigger: str) -> Recovery:
-    """When goodput, failures and attempts were back."""
-    seen = windows(storm, budget_s)
+def judge(storm: Storm, untouched: Storm, once: Storm, budget_s: float, about: tuple[str, str]) -> Recovery:
+    """When goodput, failures and attempts were back.
+
+    Args:
+        untouched: the same arrivals without the trigger.
+        once: these without retries.
+        about: policy and trigger.
+    """
+    seen, quiet = windows(storm, budget_s), windows(untouched, budget_s)
     first, over = round(CALM_S / WINDOW_S), round((CALM_S + TRIGGER_S) / WINDOW_S)
     calm, later = slice(WARM_UP_WINDOWS, first), slice(over, None)
-    failed = until_ordinary(seen.failed[calm], seen.failed[later], FAILED_SLACK, 1.0)
-    attempts = until_ordinary(seen.attempts[calm], seen.attempts[later], ATTEMPTS_SLACK, ATTEMPTS_MAX)
+    failed = until_ordinary(seen.failed[calm], quiet.failed[later], seen.failed[later], FAILED_SLACK, 1.0)
+    attempts = until_ordinary(
+        seen.attempts[calm], quiet.attempts[later], seen.attempts[later], ATTEMPTS_SLACK, ATTEMPTS_MAX
+    )
+    last = slice(-round(BACK_S_MAX / WINDOW_S), None)
     return Recovery(
-        policy=policy,
-        trigger=trigger,
-        goodput_s=_until_good(seen, calm, over),
+        policy=about[0],
+        trigger=about[1],
+        goodput_s=_until_good(seen, quiet, calm, over),
         failed_s=_seconds(failed),
         attempts_s=_seconds(attempts),
         before=_mean(seen, calm),
         during=_mean(seen, slice(first, over)),
-        after=_mean(seen, slice(-round(BACK_S_MAX / WINDOW_S), None)),
+        after=_mean(seen, last),
+        untouched=_mean(quiet, last),
+        once=_mean(windows(once, budget_s), calm)[0],
         windows=seen,
     )
 
@@ -181,10 +207,14 @@ def windows(storm: Storm, budget_s: float) -> Windows:
     )
 
 
-def _until_good(seen: Windows, calm: slice, over: int) -> float | None:
-    wanted = BACK * sum(seen.good[calm]) / max(sum(seen.requests[calm]), 1)
-    later = zip(seen.good[over:], seen.requests[over:], strict=True)
-    bad = [at for at, (good, asked) in enumerate(later) if binom.cdf(good, asked, wanted) < ALPHA]
+def _until_good(seen: Windows, quiet: Windows, calm: slice, over: int) -> float | None:
+    before = sum(seen.good[calm]) / max(sum(seen.requests[calm]), 1)
+    later = zip(seen.good[over:], quiet.good[over:], seen.requests[over:], strict=True)
+    bad = [
+        at
+        for at, (good, without, asked) in enumerate(later)
+        if binom.cdf(good, asked, BACK * min(before, without / max(asked, 1))) < ALPHA
+    ]
     if not bad:
         return 0.0
     return None if bad[-1] == len(seen.good) - over - 1 else _seconds(bad[-1] + 1)

@@ -53,6 +53,7 @@ async def send(
     messages: Sequence[bytes],
     intended_s: NDArray[np.float64],
     triggers: Sequence[tuple[float, Callable[[], None]]] = (),
+    attempts_max: int = ATTEMPTS_MAX,
 ) -> Storm:
     """Send a request at each instant, in turn of the messages, and retry what fails.
 
@@ -61,7 +62,7 @@ async def send(
     """
     door = open_door()
     await door.open()
-    sender = _Sender(door, messages, intended_s)
+    sender = _Sender(door, messages, intended_s, attempts_max)
     loop = asyncio.get_running_loop()
     for at_s, act in triggers:
         loop.call_at(sender.start_s + at_s, act)
@@ -73,8 +74,10 @@ async def send(
 
 
 class _Sender:
-    def __init__(self, door: Door, messages: Sequence[bytes], intended_s: NDArray[np.float64]) -> None:
-        self._door, self._messages = door, messages
+    def __init__(
+        self, door: Door, messages: Sequence[bytes], intended_s: NDArray[np.float64], attempts_max: int
+    ) -> None:
+        self._door, self._messages, self._attempts_max = door, messages, attempts_max
         self._intended_s = intended_s.tolist()
         self._loop = asyncio.get_running_loop()
         # The loop's clock is the monotonic one, as the doors' is.
@@ -128,7 +131,7 @@ class _Sender:
         self._failed.append(failed)
         if not failed:
             self._answered_s[request], self._answered_in_s[request] = now_s, now_s - sent_s
-        elif self._attempts[request] < ATTEMPTS_MAX and now_s - self._intended_s[request] < PATIENCE_S:
+        elif self._attempts[request] < self._attempts_max and now_s - self._intended_s[request] < PATIENCE_S:
             self._loop.call_soon(self._attempt, request)  # a door is never asked from within its answer
             return
         self._open -= 1

@@ -183,9 +183,11 @@ def storms(found: Sequence[Recovery]) -> str:
     head = (
         "policy",
         "trigger",
-        "good | failed attempts | attempts a request: before",
+        "good without retries",
+        "good / failed attempts / attempts a request: before",
         "during",
         "last 5 s",
+        "the same without trigger",
         "back after s: goodput, failures, attempts",
         "verdict",
     )
@@ -193,9 +195,11 @@ def storms(found: Sequence[Recovery]) -> str:
         (
             one.policy,
             one.trigger,
+            f"{one.once:.1%}",
             _state(one.before),
             _state(one.during),
             _state(one.after),
+            _state(one.untouched),
             ", ".join(seconds(part) for part in (one.goodput_s, one.failed_s, one.attempts_s)),
             "PASS" if one.passed else "FAIL",
         )

@@ -66,10 +66,16 @@ class FifoScheduler:
         """Cost models learn here too, to be looked at."""
         return self._terms
 
+    def look(self, ticket: Ticket, *, now_ns: int) -> Rejected | None:
+        """Whether the queue is full."""
+        if len(self._waiting) < self._limits.queue_max:
+            return None
+        return Rejected(Reason.OVERLOADED, max(self._limits.timeout_ns, 1_000_000), 0)
+
     def offer(self, ticket: Ticket, *, now_ns: int) -> Admitted | Rejected:
         """Admit while the queue has room."""
-        if len(self._waiting) >= self._limits.queue_max:
-            return Rejected(Reason.OVERLOADED, max(self._limits.timeout_ns, 1_000_000), 0)
+        if (full := self.look(ticket, now_ns=now_ns)) is not None:
+            return full
         self._waiting[ticket.id] = ticket
         return Admitted()
 

@@ -94,6 +94,29 @@ class Scheduler:
         """Cost model and margin of each lane, to read."""
         return self._terms
 
+    def look(self, ticket: Ticket, *, now_ns: int) -> Rejected | None:
+        """Foresee in an overload that `offer` will refuse for want of room; None = offer it.
+
+        It costs as much as an offer, so that it pays where most are refused and reading a request costs more.
+        """
+        if now_ns >= self._crowded_until_ns or not self._plan.runs:
+            return None
+        if any(other.importance > ticket.importance for other in self._waiting.values()):
+            return None  # it may displace somebody
+        terms = self._terms[ticket.lane]
+        parts = parts_of(ticket, terms)
+        parts_ns = [terms.cost.predict_ns(1, part.rows) for part in parts]
+        alone_ns, margin_ns = sum(parts_ns), terms.margin.ns
+        if now_ns + self._soonest_ns(parts_ns) + margin_ns > ticket.deadline_ns:
+            return None  # it may be hopeless, or a probe
+        free = self._executors.free_ns(now_ns)
+        self._plan.crowded = True
+        if self._plan.place(parts, terms, free, margin_ns):
+            self._plan.remove(ticket)
+            return None
+        self._pressure.add(alone_ns, now_ns)
+        return self._too_busy(ticket, terms, alone_ns + margin_ns, free, now_ns)
+
     def offer(self, ticket: Ticket, *, now_ns: int) -> Admitted | Rejected:
         """Admit the ticket into the plan, or say why not."""
         terms = self._terms[ticket.lane]
@@ -101,8 +124,7 @@ class Scheduler:
         terms.margin.heal(now_ns)
         parts = parts_of(ticket, terms)
         parts_ns = [terms.cost.predict_ns(1, part.rows) for part in parts]
-        alone_ns = sum(parts_ns)
-        margin_ns = terms.margin.ns
+        alone_ns, margin_ns = sum(parts_ns), terms.margin.ns
         self._pressure.add(alone_ns, now_ns)
         free = self._executors.free_ns(now_ns)
         soonest_ns = self._soonest_ns(parts_ns)

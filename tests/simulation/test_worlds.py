@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import copy
 from dataclasses import replace
 
 import pytest
 from hypothesis import given, note, settings
 from hypothesis import strategies as st
 
+from server.core.decisions import Rejected, Ticket
 from server.core.scheduler import Scheduler
 from tests.simulation.invariants import INVARIANTS, violations
 from tests.simulation.mutants import MUTANTS, AdmitsAll, TopsUpBlindly, TossesCoins
@@ -195,3 +197,29 @@ def test_promises_can_be_broken(mutant: type[Scheduler]) -> None:
         budgets_ns=(8 * MS, 12 * MS, 30 * MS),
     )
     assert any(play(replace(mixed, seed=seed), mutant, Oracle).broken() for seed in SEEDS)
+
+
+class Foresighted(Scheduler):
+    """Asks a copy of itself, whenever it looks, what an offer would say."""
+
+    looked = foreseen = 0
+
+    def look(self, ticket: Ticket, *, now_ns: int) -> Rejected | None:
+        other = copy.deepcopy(self)
+        verdict = super().look(ticket, now_ns=now_ns)
+        assert self.snapshot(now_ns=now_ns) == other.snapshot(now_ns=now_ns)
+        offered = other.offer(ticket, now_ns=now_ns)
+        Foresighted.looked += 1
+        if verdict is not None:
+            Foresighted.foreseen += 1
+            assert isinstance(offered, Rejected)
+            assert offered.reason is verdict.reason
+        return verdict
+
+
+@pytest.mark.parametrize("workload", [HARD, RUSH], ids=["hard", "rush"])
+def test_a_look_foresees_what_the_offer_would_say(workload: Workload) -> None:
+    """Who is refused at a look would be refused by the offer; a look changes nothing that can be seen."""
+    Foresighted.looked = Foresighted.foreseen = 0
+    assert {} == violations(play(replace(workload, requests=250), Foresighted))
+    assert Foresighted.looked > Foresighted.foreseen > 20

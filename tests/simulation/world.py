@@ -152,6 +152,7 @@ class World:
         self._order = 0
         self._runs = iter(self._script.runs)
         self._timer_ns: int | None = None
+        self._probes: set[int] = set()
 
     def play(self) -> Trace:
         """Run until nothing is left to happen."""
@@ -184,7 +185,8 @@ class World:
     def _arrive(self, ticket: Ticket, now_ns: int) -> None:
         before = tuple(self._waiting.values())
         idle = len(self._running) < self._workload.executors and not any(self._parts_to_go.values())
-        verdict = self._scheduler.offer(ticket, now_ns=now_ns)
+        scheduler = self._scheduler
+        verdict = scheduler.look(ticket, now_ns=now_ns) or scheduler.offer(ticket, now_ns=now_ns)
         self.trace.log.append((now_ns, "offer", ticket.id, verdict))
         if not isinstance(verdict, Admitted):
             self.trace.offers.append(Offer(now_ns, ticket, False, (), 0, before, idle))
@@ -203,7 +205,9 @@ class World:
         )
         cost = self._scheduler.terms[ticket.lane].cost
         if now_ns + cost.predict_ns(1, ticket.rows) > ticket.deadline_ns and verdict.parts == 1:
-            return  # a probe
+            self._probes.add(ticket.id)
+        if any(self._parts_to_go[ticket_id] for ticket_id in self._probes):
+            return  # a probe is predicted to end late, that is what it is
         planned_ns = self._scheduler.snapshot(now_ns=now_ns).planned_work_ns
         grown = 1.0 if self._workload.calm() == self._workload else 1.5 * self._workload.drift
         if planned_ns > grown * (last_ns - now_ns):

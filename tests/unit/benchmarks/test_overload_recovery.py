@@ -59,15 +59,23 @@ def test_the_share_between_two_instants() -> None:
 def test_ordinary_is_what_was_seen_before() -> None:
     """Four standard deviations of the windows before, or the slack where they hardly differ."""
     before = [1.0, 1.1, 0.9, 1.0]
-    assert 0 == until_ordinary(before, [1.2, 1.0], slack=0.05, worst=10.0)
-    assert 2 == until_ordinary(before, [5.0, 3.0, 1.0], slack=0.05, worst=10.0)
-    assert until_ordinary(before, [5.0, 1.0, 5.0], slack=0.05, worst=10.0) is None
-    assert 0 == until_ordinary([1.0, 1.0], [1.04], slack=0.05, worst=10.0)
-    assert until_ordinary([1.0, 1.0], [1.06], slack=0.05, worst=10.0) is None
+    assert 0 == until_ordinary(before, [1.0, 1.0], [1.2, 1.0], slack=0.05, worst=10.0)
+    assert 2 == until_ordinary(before, [1.0] * 3, [5.0, 3.0, 1.0], slack=0.05, worst=10.0)
+    assert until_ordinary(before, [1.0] * 3, [5.0, 1.0, 5.0], slack=0.05, worst=10.0) is None
+    assert 0 == until_ordinary([1.0, 1.0], [1.0], [1.04], slack=0.05, worst=10.0)
+    assert until_ordinary([1.0, 1.0], [1.0], [1.06], slack=0.05, worst=10.0) is None
+
+
+def test_ordinary_is_what_comes_without_the_trigger_too() -> None:
+    """Where arrivals bunch, the same window without the trigger is what to compare with; the others stay."""
+    before = [1.0, 1.1, 0.9, 1.0]
+    assert 0 == until_ordinary(before, [4.0, 1.0], [4.2, 1.0], slack=0.05, worst=10.0)
+    assert until_ordinary(before, [4.0, 1.0], [4.2, 4.2], slack=0.05, worst=10.0) is None
+    assert 1 == until_ordinary(before, [9.0, 1.0], [9.6, 1.0], slack=0.05, worst=10.0)
 
 
 def test_unrest_before_does_not_make_a_server_that_is_down_ordinary() -> None:
     """Windows that differ much allow much, but not more than halfway to the worst."""
     before = [0.2, 0.8, 0.3, 0.7]
-    assert 0 == until_ordinary(before, [0.74], slack=0.02, worst=1.0)
-    assert until_ordinary(before, [0.98], slack=0.02, worst=1.0) is None
+    assert 0 == until_ordinary(before, [0.5], [0.74], slack=0.02, worst=1.0)
+    assert until_ordinary(before, [0.5], [0.98], slack=0.02, worst=1.0) is None

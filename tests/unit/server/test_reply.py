@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from measures.order import rank_order
 from podium.v1 import ranking_pb2 as pb
 from server import reply
-from server.domain import Importance, Payload, RankingRequest, RunStamps
+from server.domain import Payload, RankingRequest, RunStamps
 
 IDENTITY = reply.Identity("tiny", 7, "int8")
 MICROSECONDS = st.integers(0, 2**32 - 1) | st.integers(0, 300)
@@ -31,12 +31,10 @@ def request(
     return RankingRequest(
         payload=Payload((), (), rows),
         request_id=request_id,
-        importance=Importance.DEFAULT,
         prior=prior,
         invalid=invalid,
         flags=flags,
         top_k=min(top_k or rows, rows),
-        timeout_ns=None,
     )
 
 

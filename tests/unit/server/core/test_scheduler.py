@@ -446,3 +446,50 @@ class TestHealing:
         start(made)
         made.terms[INT8].cost.line.scale(100.0)
         assert isinstance(made.offer(ticket(2, 10), now_ns=0), Rejected)
+
+
+def crowded(**limits: int) -> Scheduler:
+    """Full with runs of 2 and 4 ms, due in 3 and 7, and somebody has been refused."""
+    made = scheduler(**limits)
+    admit(made, ticket(1, 3), ticket(2, 7, lane=FP32))
+    assert isinstance(made.offer(ticket(3, 8, lane=FP32), now_ns=0), Rejected)
+    return made
+
+
+def test_a_look_foresees_a_refusal() -> None:
+    """In an overload who would find no room is told so, as an offer would tell; who would find it is not."""
+    made = crowded()
+    foreseen = made.look(ticket(4, 4), now_ns=0)
+    assert foreseen is not None
+    assert Reason.OVERLOADED is foreseen.reason
+    assert made.look(ticket(5, 50), now_ns=0) is None
+    offered = made.offer(ticket(4, 4), now_ns=0)
+    assert isinstance(offered, Rejected)
+    assert (foreseen.minimum_ns, foreseen.queue_ns) == (offered.minimum_ns, offered.queue_ns)
+
+
+def test_a_look_leaves_no_trace() -> None:
+    """Whoever only was looked at has no place, whatever the look said; nobody else has lost his."""
+    made, untouched = crowded(), crowded()
+    for due_ms in (4, 8, 50):
+        made.look(ticket(9, due_ms), now_ns=0)
+    assert made.snapshot(now_ns=0) == untouched.snapshot(now_ns=0)
+    assert start(made) == start(untouched)
+    end(made, 2, 2)
+    end(untouched, 2, 2)
+    assert start(made, 2) == start(untouched, 2)
+    assert made.next_expiry_ns() is None
+
+
+def test_nobody_looks_where_nobody_was_refused() -> None:
+    """Without an overload a request is read and offered: looking first would cost twice."""
+    made = scheduler()
+    admit(made, ticket(1, 3), ticket(2, 7, lane=FP32))
+    assert made.look(ticket(3, 4), now_ns=0) is None
+
+
+def test_a_look_leaves_to_the_offer_what_it_cannot_foresee() -> None:
+    """Who may displace somebody, and who may be hopeless."""
+    made = crowded()
+    assert made.look(ticket(4, 4, importance=1), now_ns=0) is None
+    assert made.look(ticket(5, 1), now_ns=0) is None
