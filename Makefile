@@ -54,7 +54,7 @@ bench-peers: $(STAMP)     ## Podium beside Triton and MLServer (PyPI, environmen
 bench-overload: $(STAMP)  ## the proof that the budget holds under overload, every part (benchmarks/overload/README.md)
 	$(BIN)/python -m benchmarks.overload all
 
-bench-overload-%: $(STAMP)  ## one part: capacity, sweep, others, fifo, stalls, storm, idle, figure
+bench-overload-%: $(STAMP)  ## one part: capacity, sweep, others, throttled, fifo, stalls, storm, idle, figure
 	$(BIN)/python -m benchmarks.overload $*
 
 docs-check: $(STAMP)      ## re-run the cheap figures of the docs; fail on a ratio off by more than 25 %

@@ -206,6 +206,7 @@ def _tasks(plan: Plan, address: str, path: Path, messages: Path) -> list[Task]:
                 sampled=schedule.sampled[mine],
                 core=plan.cores[number] if plan.cores else None,
                 in_flight_max=scenario.client.in_flight_max,
+                throttle=scenario.client.throttle,
                 closed=callers,
             )
         )

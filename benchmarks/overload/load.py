@@ -87,6 +87,7 @@ class Offer:
 
     Attributes:
         arrivals: at load 1.
+        throttle: callers refuse themselves what the server would refuse.
     """
 
     rate_per_s: float
@@ -95,6 +96,7 @@ class Offer:
     transport: Transport = "http2"
     seed: int = 0
     warm_up_s: float = WARM_UP_S
+    throttle: bool = False
 
     @classmethod
     def even(cls, rate_per_s: float, duration_s: float) -> Offer:
@@ -115,7 +117,7 @@ def scenario(work: Workload, offer: Offer, port: int) -> Scenario:
             Phase(name="warm-up", duration_s=offer.warm_up_s, arrivals=offer.arrivals, measure=False),
             Phase(name="load", duration_s=offer.duration_s, arrivals=offer.arrivals),
         ),
-        client=Client(processes=1, cores=(int(CLIENT_CORE),)),
+        client=Client(processes=1, cores=(int(CLIENT_CORE),), throttle=offer.throttle),
         quality=Quality(sample=0.0, reference=False),
     )
 

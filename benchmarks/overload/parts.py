@@ -27,6 +27,8 @@ FIFO_SHARE: Final = 0.25
 """The baseline's points carry no verdict: fewer requests say enough."""
 OTHERS_SHARE: Final = 0.5
 """At other budgets and of other models half as many say enough for a verdict."""
+THROTTLED_SHARE: Final = 4.0
+"""Here requests are small and come by the thousand per second, and a throttle takes seconds to settle."""
 _T = TypeVar("_T")
 
 
@@ -93,8 +95,6 @@ class Proof:
 
     def others(self) -> None:
         """10 and 50 ms, and the real models: two loads each."""
-        works = [workloads.overload(budget) for budget in OTHER_BUDGETS_MS]
-        works += [workloads.real(model) for model in MODELS]
         two: list[tuple[Transport, float]] = [("http2", load) for load in sweep.TWO_LOADS]
         capacities, points = [], []
         small = self._order.small
@@ -104,7 +104,7 @@ class Proof:
             admitted=max(self._order.admitted // 5, 200),
             asked=0,
         )
-        for work in works:
+        for work in self._others():
             try:
                 found = capacity.measure(work, effort)
             except RuntimeError as error:  # the others can still be measured
@@ -116,6 +116,22 @@ class Proof:
         text = f"{table.capacity(capacities)}\n\n{table.points(points)}"
         self._keep("others", Others(capacities, points), text)
         self.missed += table.missed(points)
+
+    def throttled(self) -> None:
+        """Where saying no to the largest load takes the whole core: callers who say it themselves."""
+        known = self._load("others", Others)
+        if known is None:
+            raise SystemExit("throttled: which models need it is not known yet: run the part others first")
+        works = {work.name: work for work in self._others()}
+        unary: list[tuple[Transport, float]] = [("http2", load) for load in sweep.LOADS]
+        admitted = round(THROTTLED_SHARE * self._order.admitted)
+        points = []
+        for found in known.capacities:
+            if not goodput_share(max(sweep.LOADS), found.reference.refusal_ratio):
+                points += sweep.measure(
+                    works[found.workload], found.reference, unary, admitted, self._say, throttle=True
+                )
+        self._keep("throttled", points, table.points(points, judged=False))
 
     def fifo(self) -> None:
         """The baseline: tuned, then swept."""
@@ -202,12 +218,20 @@ class Proof:
             "capacity": (75 if small else 110) + 0.4 * admitted / per_s + asked,
             "sweep": start + points((*sweep.LOADS, *sweep.STREAM_LOADS)),
             "others": 4 * (50 if small else 60) + 2 * points(sweep.TWO_LOADS, OTHERS_SHARE),
+            "throttled": 2 * points(sweep.LOADS, THROTTLED_SHARE * 190.0 / 4000.0),
             "fifo": grid + finals + points(sweep.LOADS, FIFO_SHARE),
             "stalls": 3 * (stalls.SECONDS + start),
             "storm": 8 * (storm.CALM_S + storm.TRIGGER_S + storm.AFTER_S + start),
             "idle": 15 if small else 75,
             "figure": 0.0,
         }[part]
+
+    def _others(self) -> list[workloads.Workload]:
+        """Budgets and models beside the proof's own."""
+        return [
+            *(workloads.overload(budget) for budget in OTHER_BUDGETS_MS),
+            *(workloads.real(model) for model in MODELS),
+        ]
 
     def _capacity(self) -> Capacity:
         """Kept by the part of that name, which runs now if it has not."""
@@ -241,6 +265,7 @@ PARTS: Final[dict[str, Callable[[Proof], None]]] = {
     "capacity": Proof.capacity,
     "sweep": Proof.sweep,
     "others": Proof.others,
+    "throttled": Proof.throttled,
     "fifo": Proof.fifo,
     "stalls": Proof.stalls,
     "storm": Proof.storm,

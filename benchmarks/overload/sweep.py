@@ -31,6 +31,8 @@ def measure(
     admitted: int,
     say: Say,
     sets: Sequence[str] = (),
+    *,
+    throttle: bool = False,
 ) -> list[Point]:
     """Points of one server, one after the other.
 
@@ -38,6 +40,7 @@ def measure(
         asked: door and load of each.
         admitted: at least so many per point, if goodput is what it should be.
         sets: configuration on top of the workload's.
+        throttle: callers with `podium.client`'s throttle.
     """
     server = ServerProcess.start(work.models, [*work.sets, *sets])
     points = []
@@ -45,7 +48,9 @@ def measure(
         for number, (door, load) in enumerate(asked):
             share = goodput_share(load, reference.refusal_ratio)
             seconds = seconds_for(admitted, share, reference.per_s)
-            offer = Offer(load * reference.per_s, seconds, transport=door, seed=number)
+            offer = Offer(
+                load * reference.per_s, seconds, transport=door, seed=number, throttle=throttle
+            )
             points.append(point(work, offer, drive(server, work, offer), reference, share))
             say(spoken(points[-1]))
     finally:

@@ -20,6 +20,7 @@ from loadtest.client import store
 from loadtest.client.closed import Closed
 from loadtest.client.doors import make
 from loadtest.client.sender import Seen, Sender, Share
+from loadtest.client.throttled import Throttled
 from loadtest.scenario.form import Transport
 from protos.request_set import read_messages
 
@@ -36,6 +37,7 @@ class Task:
         mine: int64 [requests], which of them are this process's.
         messages: file of all messages.
         core: where to run; None = anywhere.
+        throttle: refuse here what the server would.
         closed: (in flight, think seconds, end in ns) of a closed loop; None = open.
     """
 
@@ -50,6 +52,7 @@ class Task:
     sampled: NDArray[np.bool_]
     core: int | None
     in_flight_max: int
+    throttle: bool = False
     closed: tuple[int, float, int] | None = None
 
 
@@ -65,6 +68,8 @@ def main(pipe: Connection, task: Task) -> None:
 async def _serve(pipe: Connection, task: Task) -> None:
     share, messages = _share(task)
     door = make(task.transport, task.address, task.connections)
+    if task.throttle:
+        door = Throttled(door)
     try:
         await door.open()
     except ConnectionError as error:

@@ -309,12 +309,15 @@ class Client(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
         cores: CPU ids for them, in turn; empty = the last usable ones, one each; with pin = False nothing is
         pinned.
         in_flight_max: per process; what would exceed it stays unsent, on record, and voids the run.
+        throttle: each process is a caller with podium.client's throttle: what it does not send ends as a
+        refusal, THROTTLED_BY_CLIENT.
     """
 
     processes: Annotated[int, Meta(ge=0, le=64)] = 0
     cores: tuple[Annotated[int, Meta(ge=0)], ...] = ()
     pin: bool = True
     in_flight_max: Annotated[int, Meta(ge=1)] = 8192
+    throttle: bool = False
 
 
 class Quality(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):

@@ -16,7 +16,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "podium.v1": {"podium.v1"},
     "server": {"server", *BOTTOM},
     "export": {"export", *BOTTOM},
-    "loadtest": {"loadtest", *BOTTOM},
+    "loadtest": {"loadtest", "podium.client", *BOTTOM},
     "podium.client": {"podium.client", *BOTTOM},
     "podium.cli": {"podium.cli", "podium.client", *BOTTOM},
     "podium.__main__": {"podium.cli"},

@@ -1,4 +1,4 @@
-"""Refusals leave together, later, each once."""
+"""Refusals leave once per pause, together, each once."""
 
 from __future__ import annotations
 
@@ -7,44 +7,44 @@ import asyncio
 from server.pace import PAUSE_S, Pace
 
 
-def test_what_is_held_leaves_together_and_once() -> None:
-    """Nothing leaves within the call; later all do, in order; what comes then waits for its own turn."""
+def test_the_first_leaves_at_once_and_the_others_together() -> None:
+    """Who follows within the pause waits for its end; each leaves once, in order."""
     gone: list[int] = []
 
     async def play() -> list[list[int]]:
         pace, seen = Pace(), []
-        pace.hold(lambda: gone.append(1))
-        pace.hold(lambda: gone.append(2))
-        seen.append(gone[:])
-        while len(gone) < 2:
-            await asyncio.sleep(PAUSE_S)
-        seen.append(gone[:])
-        pace.hold(lambda: gone.append(3))
+        for number in (1, 2, 3):
+            pace.hold(lambda number=number: gone.append(number))  # type: ignore[misc]
         seen.append(gone[:])
         while len(gone) < 3:
             await asyncio.sleep(PAUSE_S)
         seen.append(gone[:])
+        await asyncio.sleep(2 * PAUSE_S)
+        pace.hold(lambda: gone.append(4))
+        seen.append(gone[:])
         return seen
 
-    assert [[], [1, 2], [1, 2], [1, 2, 3]] == asyncio.run(asyncio.wait_for(play(), 10))
+    assert [[1], [1, 2, 3], [1, 2, 3, 4]] == asyncio.run(asyncio.wait_for(play(), 10))
 
 
-def test_who_leaves_may_be_followed_by_another() -> None:
-    """A refused caller asks again at once: that refusal is not part of the round that is leaving."""
-    rounds: list[int] = []
+def test_who_asks_again_at_once_waits_each_time() -> None:
+    """A refused caller who is back within the pause is not part of the round that is leaving."""
+    pauses_s: list[float] = []
 
     async def play() -> None:
         pace, loop = Pace(), asyncio.get_running_loop()
-        began_s = loop.time()
+        before_s = loop.time()
 
         def again() -> None:
-            rounds.append(round((loop.time() - began_s) / PAUSE_S * 1e3))
-            if len(rounds) < 3:
+            nonlocal before_s
+            pauses_s.append(loop.time() - before_s)
+            before_s = loop.time()
+            if len(pauses_s) < 4:
                 pace.hold(again)
 
         pace.hold(again)
-        while len(rounds) < 3:
+        while len(pauses_s) < 4:
             await asyncio.sleep(PAUSE_S)
 
     asyncio.run(asyncio.wait_for(play(), 10))
-    assert rounds[0] < rounds[1] < rounds[2]
+    assert min(pauses_s[1:]) >= 0.9 * PAUSE_S
