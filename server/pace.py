@@ -1,4 +1,4 @@
-"""Refusals for want of room are decided at once; what follows within a millisecond leaves together, at its end.
+"""Refusals for want of room are decided at once; those that follow one another leave once per millisecond.
 
 A refusal is an invitation to ask again, and some clients do so at once. Ten attempts within 3 ms find the
 plan as the first one found it and take the core from those who are in it; spread over ten milliseconds they

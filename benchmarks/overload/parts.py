@@ -25,8 +25,6 @@ TRIAL_ADMITTED: Final = 0.03
 """Of the admitted per point, in a trial of the baseline's grid."""
 FIFO_SHARE: Final = 0.25
 """The baseline's points carry no verdict: fewer requests say enough."""
-OTHERS_SHARE: Final = 0.5
-"""At other budgets and of other models half as many say enough for a verdict."""
 THROTTLED_SHARE: Final = 4.0
 """Here requests are small and come by the thousand per second, and a throttle takes seconds to settle."""
 _T = TypeVar("_T")
@@ -111,8 +109,7 @@ class Proof:
                 self.missed.append(str(error))
                 continue
             capacities.append(found)
-            admitted = round(OTHERS_SHARE * self._order.admitted)
-            points += sweep.measure(work, found.reference, two, admitted, self._say)
+            points += sweep.measure(work, found.reference, two, self._order.admitted, self._say)
         text = f"{table.capacity(capacities)}\n\n{table.points(points)}"
         self._keep("others", Others(capacities, points), text)
         self.missed += table.missed(points)
@@ -217,7 +214,7 @@ class Proof:
         return {
             "capacity": (75 if small else 110) + 0.4 * admitted / per_s + asked,
             "sweep": start + points((*sweep.LOADS, *sweep.STREAM_LOADS)),
-            "others": 4 * (50 if small else 60) + 2 * points(sweep.TWO_LOADS, OTHERS_SHARE),
+            "others": 4 * (50 if small else 60) + 2 * points(sweep.TWO_LOADS),
             "throttled": 2 * points(sweep.LOADS, THROTTLED_SHARE * 190.0 / 4000.0),
             "fifo": grid + finals + points(sweep.LOADS, FIFO_SHARE),
             "stalls": 3 * (stalls.SECONDS + start),

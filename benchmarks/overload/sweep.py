@@ -48,9 +48,7 @@ def measure(
         for number, (door, load) in enumerate(asked):
             share = goodput_share(load, reference.refusal_ratio)
             seconds = seconds_for(admitted, share, reference.per_s)
-            offer = Offer(
-                load * reference.per_s, seconds, transport=door, seed=number, throttle=throttle
-            )
+            offer = Offer(load * reference.per_s, seconds, transport=door, seed=number, throttle=throttle)
             points.append(point(work, offer, drive(server, work, offer), reference, share))
             say(spoken(points[-1]))
     finally:

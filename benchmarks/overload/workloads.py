@@ -78,8 +78,10 @@ def overload(budget_ms: float = BUDGET_MS) -> Workload:
 
 
 def real(model: str) -> Workload:
-    """`movies` or `lambdarank`, under its own budget. lambdarank is asked for as many candidates as the proof's
-    own model: with its data's counts a run takes 0.04 ms, and what is measured is the client.
+    """`movies` or `lambdarank`, under its own budget.
+
+    lambdarank is asked for as many candidates as the proof's own model: with its data's counts a run takes
+    0.04 ms, and what is measured is the client.
     """
     bundle = built(model)
     budget_ms = float(json.loads((bundle / "bundle.json").read_text())["budget_ms"])

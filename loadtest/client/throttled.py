@@ -1,4 +1,4 @@
-"""A door before which the client says no itself, as callers of `podium.client` do when they are refused often."""
+"""A door before which the client says no itself, as callers of `podium.client` do when refused often."""
 
 from __future__ import annotations
 
