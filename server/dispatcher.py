@@ -25,10 +25,8 @@ from server.run import LaneRuntime, Result, clock_ns, run
 from server.turns import Turns
 from server.waiter import Settle, Waiter
 
-TIMER_TICK_S = 0.001
-"""uvloop's timers round to a millisecond."""
-TIMER_S_MAX = 0.005
-"""While anything waits, expiry is looked at this often: an expired request is answered within 6 ms."""
+TICK_NS = 1_000_000
+"""uvloop's timers round to a millisecond: an expired request is answered within two."""
 CURVE_ROWS = (1, 20, 100, 500, 1000)
 """Candidates of one request for which `costs` tells the predicted time."""
 WAY_NS = 1_000_000
@@ -59,6 +57,7 @@ class Dispatcher:
         self.lost = False
         """No executor is left that comes back: nothing can be served here."""
         self._timer: asyncio.TimerHandle | None = None
+        self._timer_ns = 0
         self._watcher: asyncio.TimerHandle | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
 
@@ -169,10 +168,10 @@ class Dispatcher:
         self._wake_due = False
         self._turns.taken(clock_ns())
         with self._lock:
+            at_ns = self._scheduler.next_expiry_ns()
             while self._asleep:  # all: one turn of the loop may have brought work for several
                 self._asleep.pop().put(None)
-        if self._timer is None:
-            self._expire()
+        self._set_timer(at_ns)
         if self._watcher is None:
             self._watch_again()
 
@@ -184,12 +183,23 @@ class Dispatcher:
             at_ns = self._scheduler.next_expiry_ns()
         self._settle_late(gone, now_ns)
         self._timer = None
-        if at_ns is not None:
-            assert self._loop is not None
-            # A tick late rather than early: an early timer would only be set again. Requests that come later
-            # with less time left are looked at by the executors, or within TIMER_S_MAX.
-            delay_s = min(max(at_ns - now_ns, 0) / 1e9 + TIMER_TICK_S, TIMER_S_MAX)
-            self._timer = self._loop.call_later(delay_s, self._expire)
+        self._set_timer(at_ns)
+
+    def _set_timer(self, at_ns: int | None) -> None:
+        """Look at who expires first a tick late rather than early: an early timer would only be set again.
+
+        One that will come soon enough is left alone, whoever it was set for: each interrupts a run.
+        """
+        if at_ns is None:
+            return
+        at_ns += TICK_NS
+        if self._timer is not None:
+            if self._timer_ns <= at_ns:
+                return
+            self._timer.cancel()
+        assert self._loop is not None
+        self._timer_ns = at_ns
+        self._timer = self._loop.call_later(max(at_ns - clock_ns(), 0) / 1e9, self._expire)
 
     def _leave_late(self, ticket: Ticket) -> Waiter:
         self._missed[ticket.lane] = self._missed.get(ticket.lane, 0) + 1

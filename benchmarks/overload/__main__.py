@@ -1,6 +1,6 @@
 """`make bench-overload`: the proof that the budget holds under overload.
 
-    python -m benchmarks.overload all|capacity|sweep|others|fifo|stalls|storm|idle|figure|model
+    python -m benchmarks.overload all|capacity|sweep|others|throttled|fifo|stalls|storm|idle|figure|model
         [--admitted 10000] [--out build/overload]
 
 The server is pinned to core 0, the client to core 1. Each part prints a Markdown table and keeps it with its
@@ -13,7 +13,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-NAMES = ("capacity", "sweep", "others", "fifo", "stalls", "storm", "idle", "figure")
+NAMES = ("capacity", "sweep", "others", "throttled", "fifo", "stalls", "storm", "idle", "figure")
 
 
 def main() -> int:

@@ -41,10 +41,10 @@ def message(
 def test_a_split_request_scores_as_a_whole_one(models: Path, start: Start, door: Door) -> None:
     """Cut into runs of some candidates, alone and in company, every score is what it was; so is the order."""
     requests = [message(rows) for rows in SIZES] * 4
-    script = {"overhead_ms": "0.1", "row_us": "20"}
+    script = {"overhead_ms": "0.1", "row_us": "150"}
     with knock(fake(start, models, "--set=batch.chunk_ms_max=1000", **script).target, door) as asker:
         whole = [call.ranked() for call in asker.send_all(requests)]
-    server = fake(start, models, "--set=batch.chunk_ms_max=2", **script)
+    server = fake(start, models, "--set=batch.chunk_ms_max=15", **script)
     with knock(server.target, door) as asker:
         parts = [call.ranked() for call in asker.send_all(requests)]
     for one, other in zip(whole, parts, strict=True):

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable
 
-from tests.simulation.world import TIMER_NS_MAX, Start, Trace
+from tests.simulation.world import TICK_NS, Start, Trace
 
 
 def one_ending(trace: Trace) -> list[str]:
@@ -114,7 +114,7 @@ def told_in_time(trace: Trace) -> list[str]:
     return [
         f"ticket {ticket_id} expired {at_ns - deadline_ns} ns after its deadline"
         for ticket_id, at_ns in trace.ended("expired")
-        if at_ns > (deadline_ns := trace.admitted[ticket_id].deadline_ns) + TIMER_NS_MAX
+        if at_ns > (deadline_ns := trace.admitted[ticket_id].deadline_ns) + TICK_NS
     ]
 
 

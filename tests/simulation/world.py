@@ -22,9 +22,6 @@ from tests.simulation.workload import MS, Script, Workload, draw
 
 TICK_NS = MS
 """The shell's timers come up to a tick late, as uvloop's do."""
-TIMER_NS_MAX = 5 * MS
-"""While anything waits the shell's timer comes at least this often (dispatcher.TIMER_S_MAX)."""
-
 SchedulerFactory = Callable[[Limits, int], Scheduler]
 
 
@@ -178,8 +175,8 @@ class World:
         if len(self._running) < self._workload.executors and self._startable(now_ns):
             self.trace.idled.append(now_ns)
         at_ns = self._scheduler.next_expiry_ns()
-        if at_ns is not None and self._timer_ns is None:
-            self._timer_ns = min(max(at_ns, now_ns) + TICK_NS, now_ns + TIMER_NS_MAX)
+        if at_ns is not None and (self._timer_ns is None or at_ns + TICK_NS < self._timer_ns):
+            self._timer_ns = max(at_ns, now_ns) + TICK_NS
             self._at(self._timer_ns, self._expire)
 
     def _arrive(self, ticket: Ticket, now_ns: int) -> None:
