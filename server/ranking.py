@@ -21,6 +21,7 @@ from server.errors import RULES, Kind, Reason, Refusal, Refused
 from server.lift import lift
 from server.metrics import Metrics
 from server.pace import Pace
+from server.pulse import Pulse
 from server.run import clock_ns
 
 UNKNOWN = "unknown"
@@ -58,11 +59,11 @@ class Passage:
         "version",
     )
 
-    def __init__(self, ranking: Ranking, size: int, settle: Settle) -> None:
+    def __init__(self, ranking: Ranking, size: int, settle: Settle, arrival_ns: int) -> None:
         self.ranking = ranking
         self.size = size
         self.settle = settle
-        self.arrival_ns = clock_ns()
+        self.arrival_ns = arrival_ns
         self.model = UNKNOWN
         self.version = ""
         self.importance = Importance.DEFAULT
@@ -108,6 +109,7 @@ class Ranking:
         """The server will leave soon; it still answers."""
         self.closing = False
         """It answers no more."""
+        self.pulse = Pulse(clock_ns())
         self._dispatcher = dispatcher
         self._metrics = metrics
         self._room = room
@@ -166,7 +168,7 @@ class Ranking:
     def _enter(self, size: int, settle: Settle) -> Passage:
         self._in_flight += 1
         self._room.used += size
-        return Passage(self, size, settle)
+        return Passage(self, size, settle, self.pulse.arrival_ns(clock_ns()))
 
     def _leave(self, passage: Passage, outcome: bytes | Refusal) -> None:
         self._in_flight -= 1
@@ -192,14 +194,14 @@ class Ranking:
         served, lane = self._find(message, passage)
         head = served.decoder.head(message)
         deadline_ns = _deadline_ns(head, served, remaining_s, passage)
+        if deadline_ns <= clock_ns():
+            raise wire.refuse(Reason.EXPIRED_ON_ARRIVAL, "The deadline had passed when the request was read.")
         number = self._dispatcher.number()
         ticket = Ticket(number, lane, head.rows, passage.arrival_ns, deadline_ns, head.importance)
         self._dispatcher.look(ticket)
         request = served.decoder.body(message, head, lifted)
         passage.decoded_ns = clock_ns()
         passage.served, passage.lane, passage.request = served, lane, request
-        if deadline_ns <= passage.decoded_ns:
-            raise wire.refuse(Reason.EXPIRED_ON_ARRIVAL, "The deadline had passed when the request was read.")
         passage.offered_ns = self._dispatcher.submit(ticket, request.payload, passage.scored)
         passage.ticket = ticket
 

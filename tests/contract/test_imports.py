@@ -37,7 +37,7 @@ SERVER_LAYERS = (
     {"engine", "metrics"},
     {"core", "status", "logs"},
     {"tuning"},
-    {"errors", "config", "domain", "finite", "lift", "machine", "pace", "turns"},
+    {"errors", "config", "domain", "finite", "lift", "machine", "pace", "pulse", "turns"},
 )
 """A layer imports only those written below it; modules of one layer do not know one another."""
 
