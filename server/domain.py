@@ -61,6 +61,8 @@ class RankingRequest(msgspec.Struct, frozen=True, eq=False):
         invalid: bool [N], candidates that must not be scored; None when there are none.
         flags: uint8 [N], the wire's flag bits; None when none is set.
         top_k: length of the returned order, at most N.
+        weights: of every head, where the request has weights of its own; None = the bundle's.
+        return_heads: heads whose scores go back with the answer.
     """
 
     payload: Payload
@@ -69,6 +71,8 @@ class RankingRequest(msgspec.Struct, frozen=True, eq=False):
     invalid: NDArray[np.bool_] | None
     flags: NDArray[np.uint8] | None
     top_k: int
+    weights: Mapping[str, float] | None = None
+    return_heads: tuple[str, ...] = ()
 
 
 class RunStamps(msgspec.Struct, frozen=True):

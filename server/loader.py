@@ -126,7 +126,8 @@ class Loader:
         bundle = open_bundle(path)
         manifest = bundle.manifest
         candidates_max = min(manifest.axes["N"].max, self._config.limits.candidates_max)
-        decoder = Decoder(bundle.layout, bundle.vocabs, self._config.limits, candidates_max)
+        limits, weights = self._config.limits, manifest.combine.weights
+        decoder = Decoder(bundle.layout, bundle.vocabs, limits, candidates_max, weights)
         golden = _decode_golden(bundle, decoder)
         lanes: dict[str, Lane] = {}
         refused: dict[str, str] = {}

@@ -210,8 +210,12 @@ class Ranking:
         split_ns = clock_ns()
         stamps, lane, served, request = scored.stamps, passage.lane, passage.served, passage.request
         assert request is not None
-        scores = reply.combine(scored.heads, served.bundle.manifest.combine.weights)
-        answer = reply.encode(request, scores, _identity(lane.model, lane.version, lane.variant))
+        heads = scored.heads
+        if request.weights is None:
+            scores = reply.combine(heads, served.bundle.manifest.combine.weights)
+        else:
+            scores = reply.combine_as_asked(heads, request.weights)
+        answer = reply.encode(request, scores, _identity(lane.model, lane.version, lane.variant), heads)
         done_ns = clock_ns()
         timings = reply.Timings(
             (passage.decoded_ns - passage.arrival_ns) // 1000,

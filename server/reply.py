@@ -21,6 +21,7 @@ from protos.varint import packed, varint
 from server.domain import RankingRequest, RunStamps, Scores
 from server.errors import Reason, Refusal, Refused
 from server.finite import all_finite
+from server.heads import require_finite_sum, tensors
 
 _BYTES: Final = 2
 """Wire type of strings, bytes, messages and packed fields: a length, then so many bytes."""
@@ -36,6 +37,7 @@ _ORDER: Final = _tag("order")
 _SCORES: Final = _tag("scores")
 _OUTCOMES: Final = _tag("outcomes")
 _FLAGS: Final = _tag("flags")
+_HEADS: Final = _tag("heads")
 _COVERAGE: Final = _tag("coverage")
 _TIMINGS: Final = _tag("timings")
 
@@ -87,8 +89,25 @@ def combine(heads: Mapping[str, Scores], weights: Mapping[str, float]) -> Scores
     return np.asarray(total, np.float32)
 
 
-def encode(request: RankingRequest, scores: Scores, identity: Identity) -> Answer:
-    """Build the answer of a fully scored request.
+def combine_as_asked(heads: Mapping[str, Scores], weights: Mapping[str, float]) -> Scores:
+    """`combine` with weights that came with the request, float32 [N].
+
+    Raises:
+        Refused: INVALID_FIELD, they make a score that float32 cannot hold.
+    """
+    with np.errstate(over="ignore", invalid="ignore"):  # said in words below
+        scores = combine(heads, weights)
+    require_finite_sum(scores, heads)
+    return scores
+
+
+def encode(
+    request: RankingRequest,
+    scores: Scores,
+    identity: Identity,
+    heads: Mapping[str, Scores] | None = None,
+) -> Answer:
+    """Build the answer of a fully scored request; `heads` is read for those that it wants back.
 
     Raises:
         Refused: NON_FINITE_OUTPUT, the model scored a valid candidate NaN or infinity.
@@ -121,6 +140,9 @@ def encode(request: RankingRequest, scores: Scores, identity: Identity) -> Answe
         parts += _field(_OUTCOMES, outcomes.tobytes())
     if flags is not None:
         parts += _field(_FLAGS, flags.tobytes())
+    if request.return_heads and heads is not None:
+        for tensor in tensors(heads, request.return_heads, invalid):
+            parts += _field(_HEADS, tensor)
     parts.append(_coverage(rows, excluded))
     return Answer(b"".join(parts), rows - excluded, excluded)
 

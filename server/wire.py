@@ -1,4 +1,4 @@
-"""Bytes to a validated request. The wire's names are known here, in `tensor_field.py` and in `reply.py` only.
+"""Bytes to a validated request. The wire's names are known here, in `tensor_field.py`, `heads.py`, `reply.py` only.
 
 A refusal names the field by its path, as `candidates.columns[features]`, and says what was wrong with its
 form; it never quotes a value.
@@ -20,6 +20,7 @@ from server.domain import Array, Head, Importance, Payload, RankingRequest, Scor
 from server.engine.layout import Layout, Vocabulary
 from server.errors import Reason, Refusal, Refused
 from server.finite import all_finite
+from server.heads import HeadFields
 from server.tensor_field import ColumnField, ContextField, TensorSet
 
 FLAG_ID_UNKNOWN = 4
@@ -60,13 +61,7 @@ def check_supported(message: pb.RankRequest) -> None:
     Raises:
         Refused: UNSUPPORTED_OPTION, the message uses a field whose feature is not built.
     """
-    if (
-        message.query
-        or message.candidates.texts
-        or message.head_weights
-        or message.return_heads
-        or message.traceparent
-    ):
+    if message.query or message.candidates.texts or message.traceparent:
         raise _unsupported(message)
 
 
@@ -74,8 +69,6 @@ def _unsupported(message: pb.RankRequest) -> Refused:
     used = {
         "query": message.query,
         "candidates.texts": message.candidates.texts,
-        "head_weights": message.head_weights,
-        "return_heads": message.return_heads,
         "traceparent": message.traceparent,
     }
     field = next(name for name, value in used.items() if value)
@@ -86,9 +79,16 @@ class Decoder:
     """Decodes and validates requests for one bundle; what does not depend on the request is done at load."""
 
     def __init__(
-        self, layout: Layout, vocabs: Mapping[str, Vocabulary], limits: Limits, candidates_max: int
+        self,
+        layout: Layout,
+        vocabs: Mapping[str, Vocabulary],
+        limits: Limits,
+        candidates_max: int,
+        weights: Mapping[str, float] | None = None,
     ) -> None:
+        """Prepare for one bundle; `weights` are its heads' (None: each counts once)."""
         self._limits = limits
+        self._heads = HeadFields(dict.fromkeys(layout.heads.values(), 1.0) if weights is None else weights)
         self._candidates_max = candidates_max
         tensors_max = limits.context_tensors_max
         self._context = [
@@ -143,14 +143,13 @@ class Decoder:
         prior = _prior(candidates, rows)
         context = tuple(map(ContextField.read, self._context, self._context_set.take(message.context)))
         columns, invalid, flags = self._columns(candidates, rows, prior, lifted)
-        return RankingRequest(
-            Payload(context, columns, rows),
-            head.request_id,
-            prior,
-            invalid,
-            flags,
-            min(message.top_k or rows, rows),
-        )
+        top_k = min(message.top_k or rows, rows)
+        payload = Payload(context, columns, rows)
+        if message.head_weights or message.return_heads:
+            weights = self._heads.weights(message.head_weights)
+            returned = self._heads.returned(message.return_heads)
+            return RankingRequest(payload, head.request_id, prior, invalid, flags, top_k, weights, returned)
+        return RankingRequest(payload, head.request_id, prior, invalid, flags, top_k)
 
     def _check_head(self, message: pb.RankRequest, request_id: str) -> Importance:
         limits, tenant = self._limits, message.tenant

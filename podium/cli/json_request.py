@@ -25,6 +25,8 @@ class JsonRequest(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
     context: dict[str, Any] = {}
     prior_scores: list[float] | None = None
     top_k: int = 0
+    head_weights: dict[str, float] = {}
+    return_heads: list[str] = []
 
 
 def decode(data: bytes, manifest: Manifest) -> pb.RankRequest:
@@ -49,6 +51,8 @@ def decode(data: bytes, manifest: Manifest) -> pb.RankRequest:
             context={name: _array(name, values, manifest) for name, values in request.context.items()},
             prior_scores=None if prior is None else np.array(prior, np.float32),
             top_k=request.top_k,
+            head_weights=request.head_weights,
+            return_heads=request.return_heads,
         )
     )
 

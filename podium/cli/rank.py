@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -34,18 +35,26 @@ def add_to(app: typer.Typer) -> None:
         top: Annotated[int, typer.Option(help="lines to show; 0 = all", min=0)] = 10,
         deadline_ms: Annotated[float, typer.Option(help="how long to wait, in all", min=1)] = 1000.0,
         stream: Annotated[bool, typer.Option("--stream", help="send over RankStream")] = False,
+        weight: Annotated[
+            list[str] | None,
+            typer.Option(metavar="HEAD=WEIGHT", help="this head's weight, in place of the model's; repeatable"),
+        ] = None,
+        head: Annotated[
+            list[str] | None, typer.Option(metavar="HEAD", help="show this head's scores too; repeatable")
+        ] = None,
         as_json: Annotated[bool, typer.Option("--json", help="print JSON")] = False,
     ) -> None:
         """Rank one request and show the candidates, best first.
 
         A .json file holds {"ids": [...], "context": {name: array}, "columns": {name: array},
-        "prior_scores": [...]}; dtypes come from the model.
+        "prior_scores": [...], "head_weights": {head: weight}, "return_heads": [...]}; dtypes come from the model.
         """
         from podium.client import Client, RankRefused
 
         try:
             with Client(target, stream=stream) as client:
                 message = _message(client, model, requests, index)
+                _ask_heads(message, weight or (), head or ())
                 ranked = client.rank_message(message, deadline_s=deadline_ms / 1e3)
         except (RankRefused, ValueError, OSError) as error:
             fail("rank", error)
@@ -79,6 +88,17 @@ def _message(client: Client, model: str, path: Path, index: int) -> pb.RankReque
     return message
 
 
+def _ask_heads(message: pb.RankRequest, weights: Sequence[str], heads: Sequence[str]) -> None:
+    """Write what the options want of the heads into the request, over what it says itself."""
+    for option in weights:
+        name, _, value = option.rpartition("=")
+        try:
+            message.head_weights[name] = float(value)
+        except ValueError as error:
+            raise ValueError(f"--weight {option} is not HEAD=WEIGHT, as click=0.5") from error
+    message.return_heads.extend(one for one in dict.fromkeys(heads) if one not in message.return_heads)
+
+
 def _rows(ranked: Ranked, message: pb.RankRequest, top: int) -> list[dict[str, Any]]:
     import numpy as np
 
@@ -95,13 +115,19 @@ def _rows(ranked: Ranked, message: pb.RankRequest, top: int) -> list[dict[str, A
             "rank": place,
             "id": identity,
             "index": at,
-            "score": None if np.isnan(ranked.scores[at]) else float(ranked.scores[at]),
+            "score": _number(ranked.scores[at]),
             "prior_rank": int(prior_rank[at]),
+            **({"heads": {name: _number(row[at]) for name, row in ranked.heads.items()}} if ranked.heads else {}),
         }
         for place, (identity, at) in enumerate(
             zip(ranked.ids[: len(shown)].tolist(), shown.tolist(), strict=True), 1
         )
     ]
+
+
+def _number(score: float) -> float | None:
+    """JSON has no NaN; a candidate without a score has none."""
+    return None if score != score else float(score)
 
 
 def _result(ranked: Ranked, rows: list[dict[str, Any]]) -> dict[str, Any]:
@@ -116,13 +142,18 @@ def _result(ranked: Ranked, rows: list[dict[str, Any]]) -> dict[str, Any]:
     }
 
 
+def _shown(score: float | None) -> str:
+    return "-" if score is None else f"{score:.4f}"
+
+
 def _print(ranked: Ranked, rows: list[dict[str, Any]]) -> None:
     table = Table(box=None, pad_edge=False)
-    for column in ("rank", "id", "score", "prior rank"):
+    for column in ("rank", "id", "score", "prior rank", *map(escape, ranked.heads)):
         table.add_column(column, justify="right")
     for row in rows:
-        score = "-" if row["score"] is None else f"{row['score']:.4f}"
-        table.add_row(str(row["rank"]), escape(str(row["id"])), score, str(row["prior_rank"]))
+        heads = [_shown(score) for score in row.get("heads", {}).values()]
+        prior_rank = str(row["prior_rank"])
+        table.add_row(str(row["rank"]), escape(str(row["id"])), _shown(row["score"]), prior_rank, *heads)
     console = Console()
     console.print(table)
     coverage, timings = ranked.coverage, ranked.timings

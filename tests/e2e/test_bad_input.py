@@ -66,6 +66,16 @@ def column(name: str, array: np.ndarray[Any, Any]) -> Change:
     return change
 
 
+def weighing(head: str, weight: float) -> Change:
+    """Give a head a weight."""
+    return lambda request: request.head_weights.update({head: weight})
+
+
+def returning(*heads: str) -> Change:
+    """Ask for the scores of these heads."""
+    return lambda request: request.return_heads.extend(heads)
+
+
 def features(value: float) -> Change:
     """Put a value into one cell of the features."""
     array = EXAMPLE.features.copy()
@@ -190,13 +200,18 @@ FIELD_ROWS: list[tuple[str, pb.RankRequest | bytes, grpc.StatusCode, str, str]] 
     ("long tenant", changed(setting("tenant", "x" * 8193)), INVALID, "INVALID_FIELD", "tenant"),
     ("no such importance", changed(setting("importance", 9)), INVALID, "INVALID_FIELD", "importance"),
     ("no such step", changed(setting("floor", 9)), INVALID, "INVALID_FIELD", "floor"),
+    ("weight of no head", changed(weighing("other", 1.0)), INVALID, "INVALID_FIELD", "head_weights"),
+    ("weight NaN", changed(weighing("score", np.nan)), INVALID, "INVALID_FIELD", "head_weights[score]"),
+    ("weight infinite", changed(weighing("score", -np.inf)), INVALID, "INVALID_FIELD", "head_weights[score]"),
+    ("no weight left", changed(weighing("score", 0.0)), INVALID, "INVALID_FIELD", "head_weights"),
+    ("weight beyond float32", changed(weighing("score", 3e38)), INVALID, "INVALID_FIELD", "head_weights"),
+    ("no such head", changed(returning("other")), INVALID, "INVALID_FIELD", "return_heads"),
+    ("a head twice", changed(returning("score", "score")), INVALID, "INVALID_FIELD", "return_heads"),
 ]
 
 UNSUPPORTED_ROWS: list[tuple[str, Change]] = [
     ("query", setting("query", "which?")),
     ("candidates.texts", lambda r: r.candidates.texts.append("a text")),
-    ("head_weights", lambda r: r.head_weights.update(score=1.0)),
-    ("return_heads", lambda r: r.return_heads.append("score")),
     ("traceparent", setting("traceparent", "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01")),
 ]
 
