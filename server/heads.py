@@ -1,7 +1,7 @@
-"""What a request wants of the heads: weights of its own, and scores to send back. Beside `wire.py` and `reply.py`.
+"""What a request wants of the heads: weights of its own, scores to send back. Beside `wire.py`, `reply.py`.
 
-A request that wants neither never comes here. As everywhere, a refusal names the model's heads, never what the
-caller wrote.
+A request that wants neither never comes here. As everywhere, a refusal names the model's heads, never what
+the caller wrote.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ class HeadFields:
         self._weights = weights
 
     def weights(self, asked: Mapping[str, float]) -> Mapping[str, float] | None:
-        """Every head's weight for this request, in the bundle's order; None when it asks for nothing of its own.
+        """Every head's weight for this request, in the bundle's order; None when it has none of its own.
 
         A head that the request does not name keeps the bundle's weight.
 

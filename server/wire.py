@@ -1,4 +1,4 @@
-"""Bytes to a validated request. The wire's names are known here, in `tensor_field.py`, `heads.py`, `reply.py` only.
+"""Bytes to a validated request. Only `tensor_field.py`, `heads.py` and `reply.py` know the wire's names, too.
 
 A refusal names the field by its path, as `candidates.columns[features]`, and says what was wrong with its
 form; it never quotes a value.

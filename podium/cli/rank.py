@@ -37,7 +37,7 @@ def add_to(app: typer.Typer) -> None:
         stream: Annotated[bool, typer.Option("--stream", help="send over RankStream")] = False,
         weight: Annotated[
             list[str] | None,
-            typer.Option(metavar="HEAD=WEIGHT", help="this head's weight, in place of the model's; repeatable"),
+            typer.Option(metavar="HEAD=WEIGHT", help="a head's weight in place of the model's; repeatable"),
         ] = None,
         head: Annotated[
             list[str] | None, typer.Option(metavar="HEAD", help="show this head's scores too; repeatable")
@@ -47,7 +47,8 @@ def add_to(app: typer.Typer) -> None:
         """Rank one request and show the candidates, best first.
 
         A .json file holds {"ids": [...], "context": {name: array}, "columns": {name: array},
-        "prior_scores": [...], "head_weights": {head: weight}, "return_heads": [...]}; dtypes come from the model.
+        "prior_scores": [...], "head_weights": {head: weight}, "return_heads": [...]}; dtypes come from the
+        model.
         """
         from podium.client import Client, RankRefused
 
@@ -93,9 +94,12 @@ def _ask_heads(message: pb.RankRequest, weights: Sequence[str], heads: Sequence[
     for option in weights:
         name, _, value = option.rpartition("=")
         try:
-            message.head_weights[name] = float(value)
-        except ValueError as error:
-            raise ValueError(f"--weight {option} is not HEAD=WEIGHT, as click=0.5") from error
+            weight = float(value)
+        except ValueError:
+            name = ""
+        if not name:
+            raise ValueError(f"--weight {option} is not HEAD=WEIGHT, as click=0.5")
+        message.head_weights[name] = weight
     message.return_heads.extend(one for one in dict.fromkeys(heads) if one not in message.return_heads)
 
 
@@ -110,6 +114,7 @@ def _rows(ranked: Ranked, message: pb.RankRequest, top: int) -> list[dict[str, A
     prior_rank = np.empty(len(prior_order), np.int64)
     prior_rank[prior_order] = np.arange(1, len(prior_order) + 1)
     shown = ranked.order[: top or None]
+    heads = ranked.heads.items()
     return [
         {
             "rank": place,
@@ -117,7 +122,7 @@ def _rows(ranked: Ranked, message: pb.RankRequest, top: int) -> list[dict[str, A
             "index": at,
             "score": _number(ranked.scores[at]),
             "prior_rank": int(prior_rank[at]),
-            **({"heads": {name: _number(row[at]) for name, row in ranked.heads.items()}} if ranked.heads else {}),
+            **({"heads": {name: _number(scores[at]) for name, scores in heads}} if heads else {}),
         }
         for place, (identity, at) in enumerate(
             zip(ranked.ids[: len(shown)].tolist(), shown.tolist(), strict=True), 1

@@ -15,21 +15,18 @@ from podium.cli import main
 from podium.client import Client, RankingRequest, RankRefused
 from podium.v1 import ranking_pb2 as pb
 from protos.request_set import write_messages
-from tests.bundles.two_heads import TWO_HEADS, TwoHeads
+from tests.bundles.two_heads import TWO_HEADS
 from tests.e2e.running import RunningServer
 from tests.e2e.streams import DOORS, Asker, knock
 
 EXAMPLE = TWO_HEADS.example(40, seed=3)
-PARTED = TwoHeads(name="parted", chunkable=True)
 
 
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningServer]:
     folder = tmp_path_factory.mktemp("heads")
-    for ranker in (TWO_HEADS, PARTED):
-        ranker.write(folder / "models")
-    arguments = ["--set", "batch.chunk_ms_max=0.000001"]
-    running = RunningServer.start(folder / "models", folder / "stderr.txt", arguments)
+    TWO_HEADS.write(folder / "models")
+    running = RunningServer.start(folder / "models", folder / "stderr.txt", [])
     try:
         yield running
     finally:
@@ -45,14 +42,13 @@ def asker(server: RunningServer, request: pytest.FixtureRequest) -> Iterator[Ask
 
 
 def asking(
-    ranker: TwoHeads = TWO_HEADS,
     rows: int = 40,
     *,
     weights: dict[str, float] | None = None,
     heads: tuple[str, ...] = (),
 ) -> pb.RankRequest:
     """A request with these head_weights and return_heads."""
-    message = ranker.message(ranker.example(rows, seed=3))
+    message = TWO_HEADS.message(TWO_HEADS.example(rows, seed=3))
     message.head_weights.update(weights or {})
     message.return_heads.extend(heads)
     return message
@@ -80,7 +76,7 @@ def heads_of(response: pb.RankResponse) -> dict[str, list[float]]:
 def test_a_request_s_weights_replace_those_it_names(
     asker: Asker, weights: dict[str, float], combined: tuple[float, float]
 ) -> None:
-    """Scores and order are those of the sum with these weights; a head that is not named keeps the bundle's."""
+    """Scores and order are those of the sum with these weights; a head not named keeps the bundle's."""
     ranked = asker.send(asking(weights=weights)).ranked()
     expected = TWO_HEADS.combined(EXAMPLE, combined)
     assert expected.tolist() == ranked.scores.tolist()
@@ -105,15 +101,6 @@ def test_requests_that_share_a_run_keep_their_own_wishes(asker: Asker) -> None:
         ranked, example = call.ranked(), TWO_HEADS.example(rows, seed=3)
         assert TWO_HEADS.combined(example, (1.0, weights["like"])).tolist() == ranked.scores.tolist()
         assert set(heads) == set(heads_of(ranked.response))
-
-
-def test_a_request_scored_in_parts_gets_whole_heads(asker: Asker) -> None:
-    """300 candidates of a model whose runs are cut short: the heads are joined as the scores are."""
-    ranked = asker.send(asking(PARTED, 300, weights={"like": 2.0}, heads=("like", "watch"))).ranked()
-    example = PARTED.example(300, seed=3)
-    assert PARTED.combined(example, (1.0, 2.0)).tolist() == ranked.scores.tolist()
-    assert {name: one.tolist() for name, one in PARTED.heads(example).items()} == heads_of(ranked.response)
-    assert ranked.response.timings.batch_rows < 300
 
 
 def test_a_candidate_that_is_not_scored_has_no_head(asker: Asker) -> None:
@@ -185,6 +172,7 @@ def test_rank_shows_heads_and_takes_weights(
     assert [{"like": float(like[row["index"]])} for row in ranking] == [row["heads"] for row in ranking]
     assert 0 == main([*order, TWO_HEADS.name, str(requests)])
     shown = capsys.readouterr().out
-    assert "like" in shown and f"{float(like[ranking[0]['index']]):.4f}" in shown
+    assert "like" in shown
+    assert f"{float(like[ranking[0]['index']]):.4f}" in shown
     assert 1 == main([*order, "--weight", "2", TWO_HEADS.name, str(requests)])
     assert "--weight 2 is not HEAD=WEIGHT" in capsys.readouterr().err

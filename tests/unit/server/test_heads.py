@@ -65,7 +65,7 @@ def test_a_refusal_lists_a_few_heads_of_many() -> None:
 
 
 def test_weights_too_large_are_the_caller_s_and_nan_is_the_model_s() -> None:
-    """A finite head that overflows is INVALID_FIELD; a head that is no number is left to NON_FINITE_OUTPUT."""
+    """A finite head that overflows is INVALID_FIELD; one that is no number is left to NON_FINITE_OUTPUT."""
     heads = {"a": np.array([1.0, 3.0], np.float32), "b": np.array([1.0, 1.0], np.float32)}
     with pytest.raises(Refused) as caught:
         reply.combine_as_asked(heads, {"a": 2e38, "b": 0.0})

@@ -25,7 +25,8 @@ def waiter(parts: int = 2) -> Waiter:
 
 def scored(part: Part, started_ns: int) -> Scored:
     stamps = RunStamps(started_ns, started_ns + 1, started_ns + 5, part.rows, 1)
-    return Scored({"score": np.arange(part.start, part.start + part.rows, dtype=np.float32)}, stamps)
+    score = np.arange(part.start, part.start + part.rows, dtype=np.float32)
+    return Scored({"score": score, "like": -score}, stamps)
 
 
 def test_a_whole_request_keeps_its_arrays() -> None:
@@ -49,6 +50,7 @@ def test_scores_come_together_in_the_requests_order() -> None:
     outcome = both.collect(PARTS[0], scored(PARTS[0], 200))
     assert isinstance(outcome, Scored)
     np.testing.assert_array_equal(np.arange(ROWS, dtype=np.float32), outcome.heads["score"])
+    np.testing.assert_array_equal(-np.arange(ROWS, dtype=np.float32), outcome.heads["like"])
     assert (100, 205) == (outcome.stamps.started_ns, outcome.stamps.ran_ns)
 
 
