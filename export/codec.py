@@ -86,7 +86,8 @@ class Codec:
                 candidates[entry.name] = self._cast(entry, _get(request.candidates, entry))
                 if candidates[entry.name].shape[1:] != entry.shape[1:]:
                     raise ValueError(
-                        f"input {entry.name!r}: a request has shape {candidates[entry.name].shape}"
+                        f"input {entry.name!r}: a request has shape {candidates[entry.name].shape}, "
+                        f"the spec says ({', '.join(map(str, entry.shape))}): change one of them"
                     )
         counts = {len(column) for column in candidates.values()}
         if len(counts) > 1 or not 1 <= min(counts) <= self._candidates_max:
@@ -128,7 +129,8 @@ class Codec:
         )
         if not fits:
             raise ValueError(
-                f"input {entry.name!r}: a request has shape {array.shape}, the graph takes {shape}"
+                f"input {entry.name!r}: a request has shape {array.shape}, the graph takes {shape} "
+                "(a named axis may be shorter; no batch axis)"
             )
         padded = np.zeros(shape, array.dtype)
         padded[tuple(slice(size) for size in array.shape)] = array

@@ -16,6 +16,7 @@ import numpy as np
 import onnx
 import torch
 
+from export import diagnose
 from export.codec import ROW_TO_CONTEXT, Codec, Encoded
 from export.modules import ServingModule
 from export.spec import Array, ExportSpec
@@ -72,6 +73,12 @@ def trace(spec: ExportSpec, codec: Codec, example: Encoded) -> onnx.ModelProto:
     feeds = _example_feeds(codec, example, rows, candidates)
     tensors = {name: torch.from_numpy(feeds[name]) for name in codec.input_names}
     symbols = {name: {0: axis_of(codec, name)} for name in codec.input_names}
+
+    def replay(more: int) -> object:
+        other = _example_feeds(codec, example, rows + more, candidates + more)
+        with torch.inference_mode():
+            return module({name: torch.from_numpy(array) for name, array in other.items()})
+
     exporter_log = logging.getLogger("torch.onnx")
     level = exporter_log.level
     exporter_log.setLevel(logging.ERROR)  # it reports every optional package that is not installed
@@ -90,13 +97,16 @@ def trace(spec: ExportSpec, codec: Codec, example: Encoded) -> onnx.ModelProto:
                 optimize=True,
                 verbose=False,
             )
+            refused = diagnose.refused_operator(program.exported_program.graph.nodes, replay)
             model = program.model_proto
     except (
         Exception
     ) as error:  # the exporter raises whatever the user's functions raise, wrapped several times
-        raise ExportFailed(f"PyTorch could not trace the model: {_cause(error)}") from error
+        raise ExportFailed(f"PyTorch could not trace the model: {diagnose.explain(error, replay)}") from error
     finally:
         exporter_log.setLevel(level)
+    if refused is not None:
+        raise ExportFailed(refused)
     _require_inputs(model, codec)
     strip(model)
     finish(model)
@@ -166,12 +176,13 @@ def _require_inputs(model: onnx.ModelProto, codec: Codec) -> None:
     given = [entry.name for entry in model.graph.input]
     if given != list(codec.input_names):
         raise ExportFailed(f"the graph has inputs {given}, not {list(codec.input_names)}")
-
-
-def _cause(error: BaseException) -> str:
-    while error.__cause__ is not None:
-        error = error.__cause__
-    return str(error).strip().split("\n\n")[0].replace("\n", " ")
+    for entry in model.graph.input:
+        first = entry.type.tensor_type.shape.dim[0]
+        if first.dim_param != axis_of(codec, entry.name):
+            raise ExportFailed(
+                f"tracing fixed axis 0 of input {entry.name!r} at {first.dim_value or first.dim_param}; it "
+                f"must stay {axis_of(codec, entry.name)}: take sizes from tensors, not from Python numbers"
+            )
 
 
 def _clear_graph(graph: onnx.GraphProto) -> None:

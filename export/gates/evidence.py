@@ -13,6 +13,7 @@ import numpy as np
 import onnx
 
 from export.codec import Codec, Encoded
+from export.encoding import encode_all
 from export.reference import Heads, Reference, Scores, combine, one_thread
 from export.runtime import Runner
 from export.spec import ExampleRequest, ExportSpec
@@ -45,7 +46,10 @@ class Evidence:
             ValueError: a request does not fit the spec, or PyTorch's own scores are not finite or all equal.
         """
         raw = (*spec.requests, *spec.unlabelled)
-        requests = tuple(codec.encode(request) for request in raw)
+        requests = (
+            *encode_all(codec, spec.requests, "requests"),
+            *encode_all(codec, spec.unlabelled, "unlabelled"),
+        )
         with one_thread():
             heads = tuple(reference.heads(request) for request in requests)
         scores = tuple(combine(spec, values) for values in heads)
