@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
@@ -12,6 +12,7 @@ from export.runtime import PROVIDERS
 from export.spec import ExportSpec
 from protos.manifest import (
     Axis,
+    Calibration,
     Combine,
     File,
     Format,
@@ -44,6 +45,7 @@ class Parts:
     golden: Golden
     requests: RequestSet
     source: Mapping[str, Any]
+    calibrations: Mapping[str, Calibration] = field(default_factory=dict)
 
 
 def manifest_of(parts: Parts, version: int, files: list[File]) -> Manifest:
@@ -59,12 +61,12 @@ def manifest_of(parts: Parts, version: int, files: list[File]) -> Manifest:
         version=version,
         created=datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
         budget_ms=spec.budget_ms,
-        scoring=Scoring(chunkable=parts.chunkable),
+        scoring=Scoring(chunkable=parts.chunkable, cacheable=True),  # batch_invariance has let it pass
         axes=axes,
         cost_axes=["R", "N"] if has_context else ["N"],  # ragged axes are always padded: they cost the same
         inputs=inputs_of(spec),
         vocabs=dict(parts.vocabs),
-        outputs=[Output(name=head, head=head) for head in spec.heads],
+        outputs=outputs_of(spec, parts.calibrations),
         combine=Combine(weights=dict(spec.heads)),
         default_variant=parts.default_variant,
         variants=dict(parts.variants),
@@ -73,6 +75,17 @@ def manifest_of(parts: Parts, version: int, files: list[File]) -> Manifest:
         source=dict(parts.source),
         files=files,
     )
+
+
+def outputs_of(spec: ExportSpec, calibrations: Mapping[str, Calibration]) -> list[Output]:
+    """The graph's outputs, one per head, with what the graph has made of the head's number."""
+    found = []
+    for head in spec.heads:
+        output = Output(name=head, head=head, calibration=calibrations.get(head))
+        if head in spec.outputs:
+            output.activation = spec.outputs[head].activation
+        found.append(output)
+    return found
 
 
 def inputs_of(spec: ExportSpec) -> list[Input]:

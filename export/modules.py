@@ -60,7 +60,10 @@ class ServingModule(nn.Module):  # type: ignore[misc]  # torch is untyped here
 
 
 def _behind(function: Callable[..., Any]) -> Iterator[nn.Module]:
-    """Modules that a callable is, is bound to, or closes over."""
+    """Modules that a callable is, is bound to, or closes over; of a wrapper also what it wraps."""
+    wrapped = None if isinstance(function, nn.Module) else getattr(function, "__wrapped__", None)
+    if wrapped is not None:
+        yield from _behind(wrapped)
     if isinstance(function, functools.partial):
         yield from _modules((*function.args, *function.keywords.values()))
         yield from _behind(function.func)

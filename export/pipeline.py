@@ -11,20 +11,25 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from export import bundle, context_share, golden, report_html
+from export import bundle, context_share, golden, head_calibration, report_html
 from export.codec import Codec
 from export.describe import PROVIDERS_OF, QUANTIZATION_OF, Parts, manifest_of
+from export.encoding import encode_all
 from export.gates import (
     GateResult,
     agreement,
     batch_invariance,
+    calibration,
     context_once,
+    heads,
     parity,
     quality,
     shapes,
     speed,
 )
 from export.gates.evidence import Evidence, Subject
+from export.head_calibration import Fitted
+from export.head_report import heads_of
 from export.int8 import Int8, build
 from export.provenance import source_of
 from export.reference import Reference
@@ -60,6 +65,7 @@ class _Run:
     progress: Callable[[str], None] | None
     gates: list[GateResult] = field(default_factory=list)
     seconds: dict[str, float] = field(default_factory=dict)
+    fitted: dict[str, Fitted] = field(default_factory=dict)
 
     @contextmanager
     def step(self, name: str) -> Iterator[None]:
@@ -98,14 +104,16 @@ def export(
     run = _Run(spec, progress)
     with run.step("reference"):
         codec = Codec(spec)
-        calibration = [codec.encode(request) for request in spec.calibration]
+        ranges = encode_all(codec, spec.calibration, "calibration")
+        run.fitted = head_calibration.fit(spec, codec)
+        run.spec = spec = head_calibration.finished(spec, run.fitted)
         evidence = Evidence.gather(spec, codec, Reference(spec, codec))
     with run.step("trace"):
         model = trace(spec, codec, evidence.requests[0])
     judged = {"fp32": _judge_fp32(run, evidence, Subject("fp32", model))}
     if "int8" in variants:
         with run.step("quantise"):
-            int8 = build(model, evidence, calibration)
+            int8 = build(model, evidence, ranges)
         judged["int8"] = _judge_int8(run, evidence, int8, judged["fp32"].subject)
     default = "int8" if "int8" in judged and judged["int8"].worth_serving else "fp32"
     share = context_share.measure(evidence, judged[default].subject)
@@ -115,6 +123,7 @@ def export(
 
 def _judge_fp32(run: _Run, evidence: Evidence, subject: Subject) -> _Judged:
     with run.step("fp32 gates"):
+        run.gates += calibration.check(run.fitted)
         run.gates.append(parity.check(evidence, subject))
         run.gates.append(context_once.check(evidence, subject))
         run.gates.append(shapes.check(evidence, subject))
@@ -138,6 +147,8 @@ def _judge_ranking(run: _Run, evidence: Evidence, subject: Subject) -> _Judged:
     """The gates that every variant passes, in order."""
     result, agreed = agreement.check(evidence, subject)
     run.gates.append(result)
+    if (per_head := heads.check(evidence, subject)) is not None:
+        run.gates.append(per_head)
     result, found = quality.check(evidence, subject)
     run.gates.append(result)
     result, invariance = batch_invariance.check(evidence, subject)
@@ -175,6 +186,7 @@ def _write(run: _Run, evidence: Evidence, judged: dict[str, _Judged], choice: _C
             golden=bundle.golden_entry(rows, max_abs, exact),
             requests=bundle.write_requests(folder, evidence),
             source=_source(spec, choice, judged),
+            calibrations={head: one.entry for head, one in run.fitted.items()},
         )
 
         def seal(version: int) -> Manifest:
@@ -239,6 +251,7 @@ def _report(run: _Run, evidence: Evidence, judged: dict[str, _Judged], choice: _
             )
             for name, one in judged.items()
         ],
+        heads=heads_of(evidence, [one.subject for one in judged.values()], run.fitted),
         gates=run.gates,
         seconds=run.seconds,
     )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import msgspec
 
 from export.gates.verdict import GateResult
+from export.head_report import HeadReport
 from protos.manifest import Quality
 
 
@@ -36,6 +37,7 @@ class Report(msgspec.Struct, kw_only=True):
         prior_ndcg: nDCG@10 of the order that the requests came with; None without labels.
         context_share: time of the context side over a whole run at 1 context and 200 candidates.
         seconds: step -> wall time.
+        heads: one per head, of a ranker with several or with an activation.
     """
 
     model: str
@@ -49,6 +51,7 @@ class Report(msgspec.Struct, kw_only=True):
     variants: list[VariantReport]
     gates: list[GateResult]
     seconds: dict[str, float]
+    heads: list[HeadReport] = []
 
 
 def encode(report: Report) -> bytes:

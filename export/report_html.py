@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from html import escape
 
+from export import report_heads
 from export.gates.verdict import GateResult, Number
 from export.report import Report, VariantReport
 
@@ -35,6 +36,7 @@ def render(report: Report) -> str:
         f"<p>{_summary(report)}</p>",
         "<h2>Quality</h2>",
         _quality(report),
+        *report_heads.section(report.heads),
         *_speed(report),
         "<h2>Gates</h2>",
         _gates(report.gates),

@@ -120,6 +120,23 @@ class VocabSpec:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class OutputSpec:
+    """What becomes, in the graph, of the number that `score` returns for a head.
+
+    Attributes:
+        activation: "sigmoid" takes it for a logit and makes it a probability.
+        calibrate: first fit the logit's slope and intercept to the head's labels in `ExportSpec.calibration`.
+    """
+
+    activation: Literal["identity", "sigmoid"] = "identity"
+    calibrate: bool = False
+
+    def __post_init__(self) -> None:
+        if self.calibrate and self.activation != "sigmoid":
+            raise ValueError('OutputSpec: calibrate needs activation="sigmoid", which makes a probability')
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ExampleRequest:
     """One request as a caller would send it: caller's ids, unpadded, no batch axis.
 
@@ -128,12 +145,15 @@ class ExampleRequest:
         candidates: name -> array [N, ...] for every `candidate` and `candidate_id` input.
         prior_scores: float32 [N], higher is better; None = the order given is the prior.
         labels: graded relevance, float32 [N]; None = unlabelled (agreement gates only).
+        head_labels: head -> what happened, float32 [N], 1 or 0, NaN where nobody knows. A ranker with one
+            head may leave it out: `labels` are that head's.
     """
 
     context: Mapping[str, Array]
     candidates: Mapping[str, Array]
     prior_scores: Array | None = None
     labels: Array | None = None
+    head_labels: Mapping[str, Array] = field(default_factory=dict)
 
     @property
     def count(self) -> int:
@@ -154,6 +174,7 @@ class ExportSpec:
         requests: labelled requests, the evaluation set; written into the bundle as its request set.
         calibration: requests that set the int8 ranges; must be disjoint from `requests` (training data, say).
         heads: head -> weight in the combined score.
+        outputs: head -> what becomes of its number; a head that is not named stays as `score` returns it.
         axes: maxima of named context axes, e.g. {"L": 50}.
         vocabs: vocabularies by name.
         unlabelled: more requests for the agreement gate, which wants at least 1,000.
@@ -169,6 +190,7 @@ class ExportSpec:
     requests: Sequence[ExampleRequest]
     calibration: Sequence[ExampleRequest]
     heads: Mapping[str, float] = field(default_factory=lambda: {"score": 1.0})
+    outputs: Mapping[str, OutputSpec] = field(default_factory=dict)
     axes: Mapping[str, int] = field(default_factory=dict)
     vocabs: Mapping[str, VocabSpec] = field(default_factory=dict)
     unlabelled: Sequence[ExampleRequest] = ()
@@ -189,6 +211,9 @@ class ExportSpec:
             raise ValueError("ExportSpec.requests is empty: the gates need requests to judge the model by")
         if not self.calibration:
             raise ValueError("ExportSpec.calibration is empty: int8 needs requests to set its ranges by")
+        for head in self.outputs:
+            if head not in self.heads:
+                raise ValueError(f"ExportSpec.outputs names head {head!r}, which ExportSpec.heads lacks")
         for entry in self.inputs:
             if entry.vocab is not None and entry.vocab not in self.vocabs:
                 raise ValueError(

@@ -89,18 +89,34 @@ class Vocab(msgspec.Struct, kw_only=True):
     unknown_row: int = 0
 
 
+class Calibration(msgspec.Struct, kw_only=True):
+    """sigmoid(slope * logit + intercept), fitted at export. Part of the graph: a server has nothing to do."""
+
+    method: Literal["platt"] = "platt"
+    slope: float
+    intercept: float
+    requests: int
+    candidates: int
+    """That it was fitted on."""
+    error_before: float
+    error_after: float
+    """Expected calibration error on the evaluation requests, without and with it."""
+
+
 class Output(msgspec.Struct, kw_only=True):
     name: str
     head: str
     dtype: DTypeName = "float32"
     shape: list[int | str] = msgspec.field(default_factory=lambda: ["N"])
     activation: Literal["identity", "sigmoid"] = "identity"
-    calibration: None = None
+    """What the graph has applied."""
+    calibration: Calibration | None = None
 
 
 class Combine(msgspec.Struct, kw_only=True):
     weights: dict[str, float]
     space: Literal["output"] = "output"
+    """What is summed: the graph's outputs as they come, after activation and calibration."""
 
 
 class BatchInvariance(msgspec.Struct, kw_only=True):

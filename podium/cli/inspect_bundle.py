@@ -84,6 +84,8 @@ def _print(manifest: Manifest, gates: list[dict[str, Any]]) -> None:
         shape = escape(f"[{', '.join(map(str, entry.shape))}]")
         inputs.add_row(entry.name, entry.role, entry.dtype, shape, entry.vocab or "")
     console.print(inputs)
+    if len(manifest.outputs) > 1 or manifest.outputs[0].activation != "identity":
+        console.print(_heads(manifest))
     console.print(_variants(manifest))
     if gates:
         table = Table("gate", "variant", "verdict", "what it found", box=None, pad_edge=False)
@@ -106,6 +108,20 @@ def _print_costs(costs: Sequence[Any], state_dir: Path) -> None:
         table.add_row(cost.variant, *means, f"{cost.runs:,}")
         console.print(f"learned on {cost.machine}", soft_wrap=True, highlight=False)
     console.print(table)
+
+
+def _heads(manifest: Manifest) -> Table:
+    table = Table("head", "weight", "activation", "calibration", box=None, pad_edge=False)
+    for output in manifest.outputs:
+        fitted = output.calibration
+        text = "-"
+        if fitted is not None:
+            text = (
+                f"slope {fitted.slope:.3f}, intercept {fitted.intercept:+.3f}: "
+                f"error {fitted.error_before:.4f} to {fitted.error_after:.4f}"
+            )
+        table.add_row(output.head, f"{manifest.combine.weights[output.head]:g}", output.activation, text)
+    return table
 
 
 def _variants(manifest: Manifest) -> Table:
