@@ -1,0 +1,1 @@
+"""A multi-task ranker: will they watch it, and will they like it."""
