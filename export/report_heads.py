@@ -19,7 +19,8 @@ def section(heads: Sequence[HeadReport]) -> Iterator[str]:
     columns += [f"AUC, {_named(variant)}" for variant in variants]
     columns += ["calibration error before", *(f"after, {_named(variant)}" for variant in variants)]
     yield "<h2>Heads</h2>"
-    yield '<div class="scroll"><table><tr>' + "".join(f"<th>{escape(one)}</th>" for one in columns) + "</tr>"
+    header = "".join(f"<th{' class=n' if at else ''}>{escape(one)}</th>" for at, one in enumerate(columns))
+    yield f'<div class="scroll"><table><tr>{header}</tr>'
     for head in heads:
         yield f"<tr><td>{escape(head.head)}</td>" + "".join(
             _CELL.format(text)

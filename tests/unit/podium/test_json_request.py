@@ -85,3 +85,11 @@ def test_mistakes_are_named(manifest: Manifest, text: str, said: str) -> None:
         decode(text.encode(), manifest)
 
     assert said in str(caught.value)
+
+
+def test_what_is_wanted_of_the_heads_goes_along(manifest: Manifest) -> None:
+    """Weights and heads to return, as written; the server knows which there are."""
+    data = {"ids": [5], "head_weights": {"like": 2, "watch": -0.5}, "return_heads": ["watch", "like"]}
+    request = decode(msgspec.json.encode(data), manifest)
+    assert {"like": 2.0, "watch": -0.5} == dict(request.head_weights)
+    assert ["watch", "like"] == list(request.return_heads)
