@@ -81,7 +81,7 @@ def _match(graph: Graph, softmax: onnx.NodeProto) -> _Found | None:
     if len(shape) != 4 or not isinstance(shape[1], int) or not isinstance(shape[3], int):
         return None
     heads, width = shape[1], shape[1] * shape[3]
-    queries, keys = shape[2], graph.shape(product.input[0])[-1]
+    queries, keys = shape[2], (graph.shape(product.input[0]) or (None,))[-1]
     q, q_scale = _root(graph, scores.left)
     k, k_scale = _root(graph, scores.right)
     v, v_scale = _root(graph, product.input[1])

@@ -69,6 +69,7 @@ class _Mover:
         self._graph = graph
         self._pick = pick
         self._rows: dict[str, str] = {}
+        self._suffix = f"row_of_{pick.output[0]}"
 
     def move(self, chosen: list[onnx.NodeProto]) -> None:
         graph, pick = self._graph, self._pick
@@ -81,7 +82,7 @@ class _Mover:
 
     def _token(self, node: onnx.NodeProto) -> str:
         graph, value = self._graph, node.output[0]
-        name = f"{value}/row"
+        name = f"{value}/{self._suffix}"
         rows = {token: self._row(token) for token in token_inputs(graph, node) or ()}
         shape = graph.shape(value)
         graph.append(on_rows(graph, node, rows, name), (shape[0], shape[2]))
@@ -94,12 +95,12 @@ class _Mover:
         axis = graph.add_constant("query_axis", np.array([1], np.int64))
         query = graph.add("Unsqueeze", [q, axis], f"{q}/query", (count, 1, width))
         copy = onnx.NodeProto.FromString(node.SerializeToString())
-        copy.name = copy.output[0] = f"{value}/query"
+        copy.name = copy.output[0] = f"{value}/{self._suffix}/query"
         copy.input[0] = query
         if len(copy.input) > 3:
             copy.input[3] = self._mask(copy.input[3])
         graph.append(copy, (count, 1, width))
-        return graph.add("Squeeze", [copy.output[0], axis], f"{value}/row", (count, width))
+        return graph.add("Squeeze", [copy.output[0], axis], f"{value}/{self._suffix}", (count, width))
 
     def _mask(self, mask: str) -> str:
         graph = self._graph
@@ -107,14 +108,17 @@ class _Mover:
         if shape[-2] == 1:
             return mask
         index = graph.constant(self._pick.input[1])
-        at = graph.add_constant(f"{mask}/row_index", np.asarray(index).reshape(1))
-        return graph.add("Gather", [mask, at], f"{mask}/row", (*shape[:-2], 1, shape[-1]), axis=len(shape) - 2)
+        name = f"{mask}/{self._suffix}"
+        if graph.maker(name) is None:
+            at = graph.add_constant(f"{name}/index", np.asarray(index).reshape(1))
+            graph.add("Gather", [mask, at], name, (*shape[:-2], 1, shape[-1]), axis=len(shape) - 2)
+        return name
 
     def _row(self, value: str) -> str:
         if value not in self._rows:
             graph = self._graph
             shape = graph.shape(value)
-            name = f"{value}/row"
+            name = f"{value}/{self._suffix}"
             graph.add("Gather", [value, self._pick.input[1]], name, (shape[0], shape[2]), axis=1)
             self._rows[value] = name
         return self._rows[value]
