@@ -2,9 +2,9 @@
 
     python -m benchmarks.minilm
 
-100 pairs of 32 tokens, one thread, the same tokens for all, processor time, blocks in turns; the median of the
-blocks' ratios with a 95 % bootstrap interval. Weights are random: what they are changes no kernel's time, and says
-nothing about accuracy. Both ratios belong together: the first credits int8 with what the rewriting did.
+100 pairs of 32 tokens, one thread, the same tokens for all, processor time, blocks in turns; the mean of the
+blocks' ratios with a 95 % bootstrap interval. Weights are random: what they are changes no kernel's time, and
+says nothing about accuracy. Both ratios belong together: the first credits int8 with what the rewriting did.
 """
 
 from __future__ import annotations

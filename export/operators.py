@@ -62,12 +62,12 @@ def require(variant: str, counts: Mapping[str, int], expected: Expected) -> None
         found = sum(counts.get(name, 0) for name in names.split(", "))
         if found != wanted:
             raise ExportFailed(
-                f"{variant}: ONNX Runtime runs {found} x {names}, {wanted} were written: its optimiser changed "
-                "the graph, and the variant would be slow without a word; report this with its version"
+                f"{variant}: ONNX Runtime runs {found} x {names}, {wanted} were written: its optimiser "
+                "changed the graph, and the variant would be slow without a word; report this with its version"
             )
     for name in expected.never:
         if counts.get(name, 0):
             raise ExportFailed(
-                f"{variant}: ONNX Runtime runs {counts[name]} x {name}, which is slower than what was written; "
-                "report this with its version"
+                f"{variant}: ONNX Runtime runs {counts[name]} x {name}, which is slower than what was "
+                "written; report this with its version"
             )

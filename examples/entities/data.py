@@ -99,7 +99,9 @@ def simulate(seed: int, queries: int = SIMULATED_QUERIES) -> Entities:
     made = [_simulated(titles, items.genre[1:], rng) for _ in range(queries)]
     order = rng.permutation(queries)
     parts = np.array_split(order, FOLDS)
-    return Entities(tuple(made), tuple((np.setdiff1d(order, part), np.sort(part)) for part in parts), SIMULATED)
+    return Entities(
+        tuple(made), tuple((np.setdiff1d(order, part), np.sort(part)) for part in parts), SIMULATED
+    )
 
 
 def _simulated(titles: Sequence[str], genre: NDArray[np.int64], rng: np.random.Generator) -> Query:

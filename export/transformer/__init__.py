@@ -1,1 +1,1 @@
-"""Graphs of BERT-like rankers, rewritten into the form that runs fastest on a CPU; any other graph is left alone."""
+"""Graphs of BERT-like rankers, rewritten into the form that a CPU runs best; any other is left alone."""

@@ -17,7 +17,8 @@ from export.transformer.graph import VIEWS, Graph, Shape, attribute
 
 OPERATOR = "Attention"
 OPSET = 23
-"""The first with Attention; between 20, what is traced, and this one only GroupNormalization changed its meaning."""
+"""The first with Attention. Between 20, what is traced, and this one, only GroupNormalization changed its
+meaning."""
 CHANGED_SINCE_TRACE = frozenset({"GroupNormalization"})
 
 
@@ -178,7 +179,11 @@ def _scaled(graph: Graph, node: onnx.NodeProto) -> tuple[str, float] | None:
 def _merged(graph: Graph, name: str, width: int) -> str | None:
     """The value [N, S, width] in which the heads lie side by side again."""
     transpose = graph.only_reader(name)
-    if transpose is None or transpose.op_type != "Transpose" or attribute(transpose, "perm", ()) != [0, 2, 1, 3]:
+    if (
+        transpose is None
+        or transpose.op_type != "Transpose"
+        or attribute(transpose, "perm", ()) != [0, 2, 1, 3]
+    ):
         return None
     reshape = graph.only_reader(transpose.output[0])
     if reshape is None or reshape.op_type != "Reshape":

@@ -1,5 +1,5 @@
-"""Levelling (SmoothQuant, Xiao et al., arXiv 2211.10438): a product's input columns are divided by factors, and
-its weight's rows multiplied by them, so that one step size serves small and large columns.
+"""Levelling (SmoothQuant, Xiao et al., arXiv 2211.10438): a product's input columns are divided by factors,
+and its weight's rows multiplied by them, so that one step size serves small and large columns.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """The last layer computes only the token that the head reads.
 
 A head that reads one position, `x[:, 0]` as a rule, needs of the last layer that row alone: keys and values
-of all tokens, but one query, and everything behind the attention on [N, H] instead of [N, S, H]. The selection
+of all tokens, but one query, and everything behind the attention on [N, H] instead of [N, S, H]. The choice
 moves up through whatever treats tokens one by one, and through the queries of an attention.
 """
 

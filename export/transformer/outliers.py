@@ -1,7 +1,7 @@
 """FFN neurons that are far larger than their neighbours are computed in fp32 beside the int8 product.
 
-A few neurons of trained BERTs reach several times what all others do, on a few tokens, and carry signal there:
-clipping them ruins the order, and stretching the range to them leaves the others a handful of steps. So the
+A few neurons of trained BERTs reach several times what all others do, on a few tokens, and carry signal
+there: clipping them ruins the order, and stretching the range to them leaves the others a handful of steps. So the
 neuron's own column of the first layer and row of the second are taken out of the int8 products and added in
 fp32, on top of the residual, which costs two narrow products.
 """
@@ -20,7 +20,7 @@ from export.transformer.token_wise import UNARY
 
 NEURONS_MAX = 8
 OUTLIER_MIN = 1.5
-"""A neuron that reaches this many times the largest that stays is taken out: the step size shrinks by as much."""
+"""A neuron that reaches this many times the largest that stays is taken out: the step shrinks by as much."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +53,10 @@ def find_feed_forward(graph: Graph) -> list[FeedForward]:
             continue
         up, add = graph.maker(activation.input[0]), graph.only_reader(down.output[0])
         plain = up is not None and all(_is_plain(graph, node) for node in (up, down))
-        alone = graph.only_reader(down.input[0]) is not None and graph.only_reader(activation.input[0]) is not None
+        alone = (
+            graph.only_reader(down.input[0]) is not None
+            and graph.only_reader(activation.input[0]) is not None
+        )
         if up is not None and plain and alone and add is not None and _takes_residual(graph, add, down):
             found.append(FeedForward(up, activation, down, add))
     return found

@@ -1,4 +1,4 @@
-"""How the products of a rewritten transformer become int8: one uint8 scale per product input, nothing clipped.
+"""How a rewritten transformer's products become int8: one uint8 scale per product input, nothing clipped.
 
 Residuals, LayerNorms, softmax and attention stay fp32: only what a product reads is ever quantised. Outlier
 neurons of the FFN go through fp32, the other inputs are levelled, and what an attention gives is levelled for
@@ -59,7 +59,7 @@ def prepare(model: onnx.ModelProto, codec: Codec, requests: Sequence[Encoded]) -
         by_input[site.x].append(site)
     quantizations: dict[str, Quantization] = {}
     for x, group in by_input.items():
-        # Behind an activation a level column costs a multiplication per element of the widest value there is.
+        # Behind an activation it would cost a multiplication per element of the widest value there is.
         level = x not in hidden and not _from_attention(graph, x)
         factors = factors_of(ranges[x], [site.weight for site in group]) if level else None
         how = _quantization(levelled(ranges[x], factors), factors)

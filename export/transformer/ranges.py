@@ -1,8 +1,8 @@
 """Column ranges of the inputs of matrix products, over valid tokens only.
 
 Padding tokens go through every layer and nobody reads what comes of them, so their values must not widen a
-range. Which tokens are valid is read off the attention's own mask. Only running minima and maxima are kept, and
-batches are small: memory does not grow with the calibration set.
+range. Which tokens are valid is read off the attention's own mask. Only running minima and maxima are kept,
+and batches are small: memory does not grow with the calibration set.
 """
 
 from __future__ import annotations
@@ -96,7 +96,11 @@ def runs(requests: Sequence[Encoded]) -> Iterator[list[Encoded]]:
 
 def _widened(seen: Columns | None, rows: Array) -> Columns:
     low, high = rows.min(axis=0), rows.max(axis=0)
-    return Columns(low, high) if seen is None else Columns(np.minimum(seen.low, low), np.maximum(seen.high, high))
+    return (
+        Columns(low, high)
+        if seen is None
+        else Columns(np.minimum(seen.low, low), np.maximum(seen.high, high))
+    )
 
 
 def without(columns: Columns, dropped: Sequence[int]) -> Columns:
@@ -109,4 +113,3 @@ def without(columns: Columns, dropped: Sequence[int]) -> Columns:
 def levelled(columns: Columns, factors: Array | None) -> Columns:
     """The ranges of the columns divided by positive factors."""
     return columns if factors is None else Columns(columns.low / factors, columns.high / factors)
-

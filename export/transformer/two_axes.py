@@ -1,4 +1,4 @@
-"""Token-wise work on [N * S, H]: every linear layer one Gemm, Reshapes only where an attention reads or writes.
+"""Token-wise work on [N * S, H]: every linear layer one Gemm, Reshapes only around attention.
 
 With three axes ONNX Runtime keeps MatMul and Add apart, joins the Add with the activation behind it
 (BiasGelu), and Add and LayerNormalization to SkipLayerNormalization, which its CPU kernels run several times

@@ -1,4 +1,4 @@
-"""A cross-encoder from PyTorch to answer: token ids as candidate tensors, rewritten graph, both precisions."""
+"""A cross-encoder from PyTorch to answer: token ids as candidate tensors, both precisions, both doors."""
 
 from __future__ import annotations
 

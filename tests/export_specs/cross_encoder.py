@@ -1,4 +1,4 @@
-"""A small cross-encoder with random weights: BERT's layers over token ids, a prior, and a head that reads [CLS].
+"""A small cross-encoder with random weights: BERT's layers over token ids, a prior, a head that reads [CLS].
 
 `CrossEncoder` writes attention out, or calls `scaled_dot_product_attention`; both are what people export.
 """

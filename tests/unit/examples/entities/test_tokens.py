@@ -56,7 +56,7 @@ def test_every_id_and_kind_has_a_row() -> None:
 
 
 def test_bm25_by_hand() -> None:
-    """One of four titles has the word, at the mean length: the saturation term is 1, the idf log(1 + 3.5 / 1.5)."""
+    """One of four titles has the word; at the mean length the saturation term is 1, and idf is all."""
     collection = Bm25(["a b", "c d", "e f", "g h"])
 
     assert [pytest.approx(math.log(1 + 3.5 / 1.5)), 0.0] == collection.score("a", ["a b", "c d"]).tolist()

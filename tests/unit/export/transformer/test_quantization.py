@@ -105,6 +105,7 @@ def test_outlier_neurons_are_found_where_they_are() -> None:
 
 def test_outliers_are_those_far_beyond_all_that_stay() -> None:
     """Two far ones are taken; slowly falling ones, and more than eight, are not."""
+
     def columns(*reach: float) -> Columns:
         return Columns(np.zeros(len(reach), np.float32), np.array(reach, np.float32))
 
