@@ -63,7 +63,7 @@ def require(variant: str, counts: Mapping[str, int], expected: Expected) -> None
         if found != wanted:
             raise ExportFailed(
                 f"{variant}: ONNX Runtime runs {found} x {names}, {wanted} were written: its optimiser "
-                "changed the graph, and the variant would be slow without a word; report this with its version"
+                "changed the graph, and the variant would be slow; report this with its version"
             )
     for name in expected.never:
         if counts.get(name, 0):

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
@@ -48,11 +49,16 @@ class Example:
         tokens = tokens_of(query.text, query.titles, collection)
         return cls(tokens, collection.score(query.text, query.titles), query.grades)
 
-    def inputs(self, rows: NDArray[np.int64]) -> dict[str, NDArray[np.generic]]:
+    def inputs(self, rows: NDArray[np.int64]) -> dict[str, NDArray[Any]]:
         """What `CrossEncoder.score` takes, of these candidates."""
         tokens = self.tokens
-        columns = {"tokens": tokens.ids, "kinds": tokens.kinds, "tokens_length": tokens.length}
-        return {name: column[rows] for name, column in {**columns, "prior": self.prior}.items()}
+        columns: dict[str, NDArray[Any]] = {
+            "tokens": tokens.ids,
+            "kinds": tokens.kinds,
+            "tokens_length": tokens.length,
+        }
+        columns["prior"] = self.prior
+        return {name: column[rows] for name, column in columns.items()}
 
 
 def train_ranker(examples: Sequence[Example], config: TrainConfig) -> CrossEncoder:
@@ -90,10 +96,11 @@ def _train(examples: Sequence[Example], config: TrainConfig) -> CrossEncoder:
             torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
             optimizer.step()
             schedule.step()
-    return model.eval()
+    model.eval()
+    return model
 
 
-def score(model: CrossEncoder, parts: Sequence[dict[str, NDArray[np.generic]]]) -> torch.Tensor:
+def score(model: CrossEncoder, parts: Sequence[dict[str, NDArray[Any]]]) -> torch.Tensor:
     """Scores of several queries' candidates, float32 [sum of N], tokens cut to the longest."""
     feeds = {name: torch.from_numpy(np.concatenate([part[name] for part in parts])) for name in parts[0]}
     longest = int(feeds["tokens_length"].max())

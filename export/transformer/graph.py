@@ -32,6 +32,7 @@ class Graph:
         self.outputs = frozenset(value.name for value in model.graph.output)
         self.shapes = _shapes(model)
         self._constants = {entry.name: entry for entry in model.graph.initializer}
+        self._declared: list[str] = []
         self._index: tuple[dict[str, onnx.NodeProto], dict[str, list[onnx.NodeProto]]] | None = None
         for node in model.graph.node:
             value = _constant_of(node)
@@ -84,6 +85,10 @@ class Graph:
         self.shapes[node.output[0]] = shape
         self._index = None
 
+    def declare(self, name: str) -> None:
+        """Write down a float value's shape: where it is computed, shape inference cannot find it."""
+        self._declared.append(name)
+
     def drop(self, nodes: Iterable[onnx.NodeProto]) -> None:
         """Remove nodes; their values must be made by others by the time that `model` is called."""
         gone = {id(node) for node in nodes}
@@ -132,6 +137,11 @@ class Graph:
         model.graph.node.extend(self.nodes)
         used = {name for node in self.nodes for name in _reads(node)} | self.outputs
         model.graph.initializer.extend(entry for name, entry in self._constants.items() if name in used)
+        made = {name for node in self.nodes for name in node.output}
+        for name in self._declared:
+            if name in made - self.outputs:
+                value = helper.make_tensor_value_info(name, onnx.TensorProto.FLOAT, self.shapes[name])
+                model.graph.value_info.append(value)
         if opset is not None:
             for entry in model.opset_import:
                 if entry.domain == "":

@@ -1,9 +1,9 @@
 """FFN neurons that are far larger than their neighbours are computed in fp32 beside the int8 product.
 
 A few neurons of trained BERTs reach several times what all others do, on a few tokens, and carry signal
-there: clipping them ruins the order, and stretching the range to them leaves the others a handful of steps. So the
-neuron's own column of the first layer and row of the second are taken out of the int8 products and added in
-fp32, on top of the residual, which costs two narrow products.
+there: clipping them ruins the order, and stretching the range to them leaves the others a handful of steps.
+So the neuron's own column of the first layer and row of the second are taken out of the int8 products and
+added in fp32, on top of the residual, which costs two narrow products.
 """
 
 from __future__ import annotations

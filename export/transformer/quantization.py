@@ -84,7 +84,7 @@ def _take_outliers(graph: Graph, ranges: dict[str, Columns]) -> dict[str, list[i
 
 
 def _level_attentions(graph: Graph, ranges: dict[str, Columns]) -> None:
-    """An attention mixes tokens, never columns: its output is levelled by the columns that make its values."""
+    """An attention mixes tokens, never columns: its output is levelled in the columns of its values."""
     for product in [node for node in graph.nodes if node.op_type == "Gemm" and node.input[0] in ranges]:
         x = product.input[0]
         attention = _from_attention(graph, x)
@@ -118,7 +118,7 @@ def _levels(graph: Graph, values: onnx.NodeProto, attention: onnx.NodeProto) -> 
     while reader is not None and reader.op_type in VIEWS:
         name = reader.output[0]
         reader = graph.only_reader(name)
-    return reader is attention and list(attention.input).count(name) == 1
+    return list(attention.input).count(name) == 1 and reader is attention
 
 
 def _from_attention(graph: Graph, x: str) -> onnx.NodeProto | None:
@@ -127,10 +127,11 @@ def _from_attention(graph: Graph, x: str) -> onnx.NodeProto | None:
 
 
 def _maker_behind_views(graph: Graph, name: str) -> onnx.NodeProto | None:
-    node = graph.maker(name)
-    while node is not None and node.op_type in VIEWS:
-        node = graph.maker(node.input[0])
-    return node
+    while True:
+        node = graph.maker(name)
+        if node is None or node.op_type not in VIEWS:
+            return node
+        name = node.input[0]
 
 
 def _constant(graph: Graph, name: str) -> Array:

@@ -70,7 +70,7 @@ def mask_of(model: onnx.ModelProto) -> str | None:
 def valid_tokens(mask: Array) -> NDArray[np.bool_]:
     """Bool [N, S]: the tokens that some query attends to; `mask` is additive or boolean, [N, heads, S, S]."""
     attended = mask if mask.dtype == np.bool_ else mask > MASKED_BELOW
-    seen: NDArray[np.bool_] = attended.any(axis=(1, 2))
+    seen: NDArray[np.bool_] = np.logical_or.reduce(attended, axis=(1, 2))
     return seen
 
 

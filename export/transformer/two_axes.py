@@ -103,4 +103,5 @@ class _Flattener:
             last = graph.add_constant(f"{name}/width", np.array([width], np.int64))
             first = graph.add("Shape", [self._source[value]], f"{name}/first", (2,), start=0, end=2)
             sizes = graph.add("Concat", [first, last], name, (3,), axis=0)
+            graph.declare(value)
         graph.add("Reshape", [self._rows[value], sizes], value, shape)

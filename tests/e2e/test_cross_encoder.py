@@ -62,12 +62,13 @@ def asker(server: RunningServer, request: pytest.FixtureRequest) -> Iterator[Ask
 
 
 def test_the_bundle_says_what_was_rewritten(bundle: Path) -> None:
-    """Two attentions, the last with one query; twelve products in int8 and none in fp32 beside the head's."""
+    """Two attentions, the last with one query; as many products run in int8 as were quantised."""
     manifest = manifests.decode((bundle / manifests.MANIFEST_FILE).read_bytes())
     int8 = manifest.variants["int8"]
 
     assert (2, 1) == tuple(manifest.source["transformer"][key] for key in ("attentions", "one_query"))
-    assert 12 == int8.op_counts["fused"]["MatMulIntegerToFloat"] == len(manifest.source["int8"]["quantized"])
+    assert 1 < int8.op_counts["fused"]["MatMulIntegerToFloat"] == len(manifest.source["int8"]["quantized"])
+    assert not {"SkipLayerNormalization", "BiasGelu"} & set(int8.op_counts["fused"])
     assert int8.batch_invariance is not None
     assert int8.batch_invariance.bitwise
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -40,13 +42,15 @@ def test_scores_do_not_depend_on_how_far_tokens_are_padded(examples: list[Exampl
     assert torch.allclose(cut, whole["relevance"], atol=1e-5)
 
 
-def test_it_learns_what_its_prior_does_not_know(examples: list[Example]) -> None:
-    """It starts as the prior's order and ranks its own training queries better at the end."""
-    model = train_ranker(examples[:12], TrainConfig(epochs=20, dropout=0.0))
+def test_it_learns_to_rank_by_the_tokens(examples: list[Example]) -> None:
+    """With a prior that is noise, it ranks queries that it has not seen better than that noise."""
+    rng = np.random.default_rng(0)
+    noisy = [replace(one, prior=rng.normal(size=len(one.prior)).astype(np.float32)) for one in examples]
+    model = train_ranker(noisy[:45], TrainConfig(epochs=4, candidates_max=16))
     gains = []
-    for one in examples[:12]:
+    for one in noisy[45:]:
         with torch.inference_mode():
             scores = score(model, [one.inputs(np.arange(len(one.grades)))]).numpy()
         gains.append(ndcg(one.grades, rank_order(scores)) - ndcg(one.grades, rank_order(one.prior)))
 
-    assert np.mean(gains) > 0
+    assert np.mean(gains) > 0.1
