@@ -92,7 +92,7 @@ def _match(graph: Graph, softmax: onnx.NodeProto) -> _Found | None:
     for name, length in ((q, queries), (k, keys), (v, keys), (output, queries)):
         if not _agree(graph.shape(name), (shape[0], length, width)):
             return None
-    if any(not 2 <= len(graph.shape(mask)) <= 4 for mask in scores.masks):
+    if any(not 2 <= len(graph.shape(mask)) <= 4 or graph.shape(mask)[-1] == 1 for mask in scores.masks):
         return None
     return _Found(q, k, v, heads, scores.scale * q_scale * k_scale, scores.masks, output)
 

@@ -122,6 +122,39 @@ def test_a_softmax_that_is_no_multi_head_attention_is_left(perm: list[int]) -> N
     assert rewrite(model, {"x": np.ones((4, 4, 4), np.float32)}) is None
 
 
+class PyTorchs(nn.Module):  # type: ignore[misc]
+    """PyTorch's own encoder layers, whose packed projection has another form than the textbook's."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        layer = nn.TransformerEncoderLayer(64, 4, 128, batch_first=True)
+        self.layers = nn.TransformerEncoder(layer, 2, enable_nested_tensor=False)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.layers(x)[:, 0].sum(-1)
+
+
+def test_another_form_of_attention_is_left_or_scores_the_same() -> None:
+    """`nn.TransformerEncoder` exports as before, without an error."""
+    torch.manual_seed(0)
+    module = PyTorchs().eval()
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # the exporter's own deprecations
+        program = torch.onnx.export(
+            module,
+            (torch.randn(3, 5, 64),),
+            dynamic_shapes=({0: "N"},),
+            input_names=["x"],
+            output_names=["y"],
+            dynamo=True,
+            opset_version=20,
+            verbose=False,
+        )
+    x = np.random.default_rng(0).normal(size=(7, 5, 64)).astype(np.float32)
+
+    assert rewrite(program.model_proto, {"x": x}, slowdown_max=ANY_SPEED) is None
+
+
 class Ragged(nn.Module):  # type: ignore[misc]
     """Two layers over embedded tokens [N, S, H], both sizes symbolic."""
 
