@@ -9,7 +9,7 @@ ranker: in the movies example one with 3 % of the multiplications made half of t
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import onnx
@@ -22,6 +22,7 @@ from export.quantize import to_int8
 from export.reference import combine
 from export.runtime import Runner
 from export.sites import WEIGHTS_MIN, WIDTH_MIN, Site, find_sites
+from export.transformer.quantization import prepare
 from protos.manifest import Agreement
 
 SEARCH_REQUESTS = 256
@@ -44,12 +45,24 @@ class Int8:
         quantized: names of the quantised products.
         kept_fp32: product -> why it stayed in fp32.
         levelled: products whose input columns are levelled before quantisation.
+        outliers: value between the layers of a transformer's FFN -> its neurons that stayed in fp32.
     """
 
     model: onnx.ModelProto
     quantized: tuple[str, ...]
     kept_fp32: Mapping[str, str]
     levelled: tuple[str, ...]
+    outliers: Mapping[str, Sequence[int]] = field(default_factory=dict)
+
+
+def build_transformer(model: onnx.ModelProto, evidence: Evidence, calibration: Sequence[Encoded]) -> Int8:
+    """Quantise a graph that `export.transformer.rewrite` has rewritten; arguments as of `build`.
+
+    Its products are judged one by one only if all together cost the order too much: there are dozens.
+    """
+    prepared = prepare(model, evidence.codec, calibration)
+    made = _build(prepared.model, evidence, prepared.quantizations, quick=True)
+    return replace(made, outliers=prepared.outliers)
 
 
 def build(model: onnx.ModelProto, evidence: Evidence, calibration: Sequence[Encoded]) -> Int8:
@@ -60,15 +73,21 @@ def build(model: onnx.ModelProto, evidence: Evidence, calibration: Sequence[Enco
         evidence: judges the order on up to SEARCH_REQUESTS of its requests.
         calibration: requests that set the ranges.
     """
+    chosen = [site for site in find_sites(model) if site.pays]
+    return _build(model, evidence, calibrate(model, chosen, evidence.codec, calibration), quick=False)
+
+
+def _build(
+    model: onnx.ModelProto, evidence: Evidence, quantizations: Mapping[str, Quantization], *, quick: bool
+) -> Int8:
     sites = find_sites(model)
-    chosen = [site for site in sites if site.pays]
+    chosen = [site for site in sites if site.pays and site.name in quantizations]
     reasons = {site.name: _too_small(site) for site in sites if not site.pays}
-    quantizations = calibrate(model, chosen, evidence.codec, calibration)
 
     def judge(some: Sequence[Site]) -> Agreement:
         return _agreement(to_int8(model, some, quantizations), evidence)
 
-    kept, put_back = search(chosen, judge)
+    kept, put_back = (chosen, {}) if quick and _good(judge(chosen)) else search(chosen, judge)
     reasons |= put_back
     return Int8(
         model=to_int8(model, kept, quantizations),

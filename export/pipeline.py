@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from export import bundle, context_share, golden, head_calibration, report_html
+from export import bundle, context_share, golden, head_calibration, operators, report_html
 from export.codec import Codec
 from export.describe import PROVIDERS_OF, QUANTIZATION_OF, Parts, manifest_of
 from export.encoding import encode_all
@@ -28,15 +28,17 @@ from export.gates import (
     speed,
 )
 from export.gates.evidence import Evidence, Subject
+from export.gates.speed import feeds_of
 from export.head_calibration import Fitted
 from export.head_report import heads_of
-from export.int8 import Int8, build
+from export.int8 import Int8, build, build_transformer
 from export.provenance import source_of
 from export.reference import Reference
 from export.report import Report, VariantReport, encode
 from export.runtime import optimized_op_counts
 from export.spec import ExportSpec
 from export.tracing import trace
+from export.transformer.rewrite import Rewritten, rewrite
 from protos.manifest import Agreement, BatchInvariance, Manifest, Quality, Variant
 
 VARIANTS = ("fp32", "int8")
@@ -110,15 +112,18 @@ def export(
         evidence = Evidence.gather(spec, codec, Reference(spec, codec))
     with run.step("trace"):
         model = trace(spec, codec, evidence.requests[0])
+        transformer = rewrite(model, feeds_of(evidence, 8, 8))
+        model = model if transformer is None else transformer.model
     judged = {"fp32": _judge_fp32(run, evidence, Subject("fp32", model))}
     if "int8" in variants:
         with run.step("quantise"):
-            int8 = build(model, evidence, ranges)
+            quantise = build if transformer is None else build_transformer
+            int8 = quantise(model, evidence, ranges)
         judged["int8"] = _judge_int8(run, evidence, int8, judged["fp32"].subject)
     default = "int8" if "int8" in judged and judged["int8"].worth_serving else "fp32"
     share = context_share.measure(evidence, judged[default].subject)
     with run.step("write"):
-        return _write(run, evidence, judged, _Choice(out, source, default, share))
+        return _write(run, evidence, judged, _Choice(out, source, default, share, transformer))
 
 
 def _judge_fp32(run: _Run, evidence: Evidence, subject: Subject) -> _Judged:
@@ -162,6 +167,7 @@ class _Choice:
     source: str
     default_variant: str
     context_share: float
+    transformer: Rewritten | None
 
 
 def _write(run: _Run, evidence: Evidence, judged: dict[str, _Judged], choice: _Choice) -> Report:
@@ -170,17 +176,17 @@ def _write(run: _Run, evidence: Evidence, judged: dict[str, _Judged], choice: _C
     max_abs = golden.max_abs(evidence, judged)
     scores = {name: golden.scores_of(evidence, one.subject, rows) for name, one in judged.items()}
     exact = all(golden.order_is_exact(values, max_abs) for values in scores.values())
-    operators = {name: optimized_op_counts(one.subject.model) for name, one in judged.items()}
+    op_counts = {name: _counted(one, choice) for name, one in judged.items()}
     report = _report(run, evidence, judged, choice)
     for entry in report.variants:
-        entry.operators = operators[entry.variant]
+        entry.operators = op_counts[entry.variant]
     with bundle.staging(choice.out, spec.name) as folder:
         graphs = {name: bundle.write_graph(folder, name, one.subject.model) for name, one in judged.items()}
         bundle.write_golden(folder, evidence, rows, scores)
         parts = Parts(
             spec=spec,
             vocabs=bundle.write_vocabs(folder, evidence),
-            variants={name: _variant(judged[name], graphs[name], operators[name]) for name in judged},
+            variants={name: _variant(judged[name], graphs[name], op_counts[name]) for name in judged},
             default_variant=choice.default_variant,
             chunkable=choice.context_share < context_share.SHARE_MAX,
             golden=bundle.golden_entry(rows, max_abs, exact),
@@ -200,7 +206,20 @@ def _write(run: _Run, evidence: Evidence, judged: dict[str, _Judged], choice: _C
     return report
 
 
-def _variant(judged: _Judged, graph: str, operators: dict[str, int]) -> Variant:
+def _counted(judged: _Judged, choice: _Choice) -> dict[str, int]:
+    """The operators that ONNX Runtime really runs, which must be those that were written."""
+    model = judged.subject.model
+    counts = optimized_op_counts(model)
+    expected = operators.expected_of(
+        model,
+        quantized=len(judged.int8.quantized) if judged.int8 is not None else 0,
+        rewritten=choice.transformer is not None,
+    )
+    operators.require(judged.subject.variant, counts, expected)
+    return counts
+
+
+def _variant(judged: _Judged, graph: str, op_counts: dict[str, int]) -> Variant:
     name = judged.subject.variant
     return Variant(
         graphs={"fused": graph},
@@ -211,18 +230,26 @@ def _variant(judged: _Judged, graph: str, operators: dict[str, int]) -> Variant:
         agreement=judged.agreement,
         quality=judged.quality,
         speedup_over_fp32=judged.speedup,
-        op_counts={"fused": operators},
+        op_counts={"fused": op_counts},
     )
 
 
 def _source(spec: ExportSpec, choice: _Choice, judged: dict[str, _Judged]) -> dict[str, object]:
     source = source_of(spec, choice.source)
     source["context_share"] = round(choice.context_share, 4)
+    if (transformer := choice.transformer) is not None:
+        source["transformer"] = {
+            "attentions": transformer.attentions,
+            "one_query": transformer.one_query,
+            "linear": transformer.linear,
+            "speedup": round(transformer.speedup, 2),
+        }
     if "int8" in judged and (int8 := judged["int8"].int8) is not None:
         source["int8"] = {
             "quantized": list(int8.quantized),
             "kept_fp32": dict(int8.kept_fp32),
             "levelled": list(int8.levelled),
+            "outliers": {name: list(neurons) for name, neurons in int8.outliers.items()},
             "calibration_requests": len(spec.calibration),
         }
     return source
