@@ -12,10 +12,13 @@ from dataclasses import dataclass
 import numpy as np
 
 from export.spec import Array, ExampleRequest, ExportSpec, InputSpec, VocabSpec
+from protos.grid import lay_out
 from protos.tensor import NUMPY
 
 ROW_TO_CONTEXT = "row_to_context"
 """Name of the graph input that says which context row a candidate belongs to."""
+GRID_INDEX, GRID_POSITION = "grid_index", "grid_position"
+"""Names of the graph inputs that lay candidates out as a grid; see `protos.grid`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +56,7 @@ class Codec:
         self._inputs = tuple(spec.inputs)
         self._axes = dict(spec.axes)
         self._candidates_max = spec.candidates_max
+        self._is_grid = spec.layout == "grid"
         self._vocabs = {name: _Index.of(name, vocab) for name, vocab in spec.vocabs.items()}
         self.context_names = tuple(
             name for e in spec.inputs if e.role == "context" for name in (e.name, e.length) if name
@@ -62,8 +66,13 @@ class Codec:
     @property
     def input_names(self) -> tuple[str, ...]:
         """The graph's inputs, in manifest order; no context means that nothing is gathered."""
+        return (*self.context_names, *self.candidate_names, *self.layout_names)
+
+    @property
+    def layout_names(self) -> tuple[str, ...]:
+        """The inputs that say which candidate belongs where; Podium computes them."""
         gather = (ROW_TO_CONTEXT,) if self.context_names else ()
-        return (*self.context_names, *self.candidate_names, *gather)
+        return (*gather, GRID_INDEX, GRID_POSITION) if self._is_grid else gather
 
     def encode(self, request: ExampleRequest) -> Encoded:
         """Encode one request.
@@ -104,9 +113,11 @@ class Codec:
         }
         for name in self.candidate_names:
             feeds[name] = np.concatenate([request.candidates[name] for request in requests])
+        counts = [request.count for request in requests]
         if self.context_names:
-            counts = [request.count for request in requests]
             feeds[ROW_TO_CONTEXT] = np.repeat(np.arange(len(requests), dtype=np.int64), counts)
+        if self._is_grid:
+            feeds[GRID_INDEX], feeds[GRID_POSITION] = lay_out(counts)
         return feeds
 
     def _cast(self, entry: InputSpec, array: Array) -> Array:
@@ -184,7 +195,7 @@ def _check(spec: ExportSpec) -> None:
         if sum(entry.role == role for entry in spec.inputs) > 1:
             raise ValueError(f"ExportSpec.inputs has more than one input of role {role}")
     names = {entry.name for entry in spec.inputs} | {entry.length for entry in spec.inputs}
-    taken = ({ROW_TO_CONTEXT} | set(spec.heads)) & names
+    taken = ({ROW_TO_CONTEXT, GRID_INDEX, GRID_POSITION} | set(spec.heads)) & names
     if taken:
         raise ValueError(
             f"input name {min(str(name) for name in taken)!r} is taken (by a head or by Podium itself)"

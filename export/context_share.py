@@ -5,9 +5,11 @@ A chunked request computes its context once per chunk, so a model is chunkable o
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import onnx
 
-from export.codec import ROW_TO_CONTEXT
+from export.ancestors import ancestors_of
 from export.gates.evidence import Evidence, Subject
 from export.gates.speed import feeds_of, interleaved
 from export.runtime import Runner
@@ -18,7 +20,7 @@ SHARE_MAX = 0.1
 
 def measure(evidence: Evidence, subject: Subject) -> float:
     """Time of the context side over the time of a whole run, at R = 1, N = 200."""
-    part = context_side(subject.model)
+    part = context_side(subject.model, evidence.codec.context_names)
     if part is None:
         return 0.0
     feeds = feeds_of(evidence, 1, 200)
@@ -28,18 +30,21 @@ def measure(evidence: Evidence, subject: Subject) -> float:
     return times["context"] / times["whole"]
 
 
-def context_side(model: onnx.ModelProto) -> onnx.ModelProto | None:
-    """The part of the graph before the gather, with the gathered states as outputs.
+def context_side(model: onnx.ModelProto, context_names: Sequence[str]) -> onnx.ModelProto | None:
+    """The part of the graph that depends on the context alone; its outputs are what the rest reads of it.
 
     Returns:
         None when nothing is computed there.
     """
-    makers = {name: node for node in model.graph.node for name in node.output}
-    states = {
-        node.input[0]
+    ancestors = ancestors_of(model)
+    made = {
+        name
         for node in model.graph.node
-        if node.op_type == "Gather" and _root(node.input[1], makers) == ROW_TO_CONTEXT
+        for name in node.output
+        if ancestors[name] and ancestors[name] <= set(context_names)
     }
+    read = {name for node in model.graph.node if made.isdisjoint(node.output) for name in node.input}
+    states = made & read
     wanted = set(states)
     nodes: list[onnx.NodeProto] = []
     for node in reversed(model.graph.node):
@@ -59,12 +64,5 @@ def context_side(model: onnx.ModelProto) -> onnx.ModelProto | None:
         values.extend(copies)
     del part.graph.output[:]
     del part.graph.value_info[:]
-    part.graph.output.extend(onnx.ValueInfoProto(name=name) for name in sorted(states) if name in makers)
+    part.graph.output.extend(onnx.ValueInfoProto(name=name) for name in sorted(states))
     return part
-
-
-def _root(name: str, makers: dict[str, onnx.NodeProto]) -> str:
-    """Follow views back to where an index came from."""
-    while name in makers and makers[name].op_type in ("Reshape", "Cast", "Identity"):
-        name = makers[name].input[0]
-    return name

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
-from export.codec import ROW_TO_CONTEXT
+from export.codec import GRID_INDEX, GRID_POSITION, ROW_TO_CONTEXT
 from export.runtime import PROVIDERS
 from export.spec import ExportSpec
 from protos.manifest import (
@@ -51,9 +51,12 @@ class Parts:
 def manifest_of(parts: Parts, version: int, files: list[File]) -> Manifest:
     """Put the manifest together."""
     spec = parts.spec
-    has_context = any(entry.role == "context" for entry in spec.inputs)
-    axes = {"R": Axis(max=CONTEXTS_MAX)} if has_context else {}
+    is_grid, is_setwise = spec.layout == "grid", spec.kind == "setwise"
+    has_rows = is_grid or any(entry.role == "context" for entry in spec.inputs)
+    axes = {"R": Axis(max=CONTEXTS_MAX)} if has_rows else {}
     axes["N"] = Axis(max=spec.candidates_max)
+    if is_grid:
+        axes["C"] = Axis(max=spec.candidates_max)
     axes |= {name: Axis(max=size, pad="right") for name, size in spec.axes.items()}
     return Manifest(
         format=Format(requires=["vocab"] if parts.vocabs else []),
@@ -61,9 +64,15 @@ def manifest_of(parts: Parts, version: int, files: list[File]) -> Manifest:
         version=version,
         created=datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
         budget_ms=spec.budget_ms,
-        scoring=Scoring(chunkable=parts.chunkable, cacheable=True),  # batch_invariance has let it pass
+        # A pointwise score has passed batch_invariance: it depends on its context and candidate alone.
+        scoring=Scoring(
+            kind=spec.kind,
+            layout=spec.layout,
+            chunkable=parts.chunkable and not is_setwise,
+            cacheable=not is_setwise,
+        ),
         axes=axes,
-        cost_axes=["R", "N"] if has_context else ["N"],  # ragged axes are always padded: they cost the same
+        cost_axes=["R", "N"] if has_rows else ["N"],  # ragged axes are always padded: they cost the same
         inputs=inputs_of(spec),
         vocabs=dict(parts.vocabs),
         outputs=outputs_of(spec, parts.calibrations),
@@ -89,7 +98,7 @@ def outputs_of(spec: ExportSpec, calibrations: Mapping[str, Calibration]) -> lis
 
 
 def inputs_of(spec: ExportSpec) -> list[Input]:
-    """The graph's inputs: contexts with their lengths, then candidates, then the gather's index."""
+    """The graph's inputs: contexts with their lengths, candidates, the gather's index, the grid's places."""
     contexts: list[Input] = []
     candidates: list[Input] = []
     for entry in spec.inputs:
@@ -112,7 +121,10 @@ def inputs_of(spec: ExportSpec) -> list[Input]:
             contexts.append(
                 Input(name=entry.length, role="context_length", dtype="int64", shape=["R"], of=entry.name)
             )
-    if not contexts:
-        return candidates
-    gather = Input(name=ROW_TO_CONTEXT, role="row_to_context", dtype="int64", shape=["N"])
-    return [*contexts, *candidates, gather]
+    found = [*contexts, *candidates]
+    if contexts:
+        found.append(Input(name=ROW_TO_CONTEXT, role="row_to_context", dtype="int64", shape=["N"]))
+    if spec.layout == "grid":
+        found.append(Input(name=GRID_INDEX, role="grid_index", dtype="int64", shape=["R", "C"]))
+        found.append(Input(name=GRID_POSITION, role="grid_position", dtype="int64", shape=["N"]))
+    return found

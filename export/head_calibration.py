@@ -60,8 +60,8 @@ def finished(spec: ExportSpec, fitted: Mapping[str, Fitted]) -> ExportSpec:
     inner = spec.score
     curves = {head: fitted[head].curve if head in fitted else None for head in sigmoids}
 
-    def score(state: Mapping[str, Any], **candidates: Any) -> dict[str, Any]:
-        outputs = dict(inner(state, **candidates))
+    def score(*placed: Any, **candidates: Any) -> dict[str, Any]:  # the state, and a grid's layout
+        outputs = dict(inner(*placed, **candidates))
         for head, curve in curves.items():
             if head in outputs:  # a head that is missing is named by whoever checks the outputs
                 outputs[head] = _activated(outputs[head].float(), curve)

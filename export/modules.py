@@ -14,7 +14,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from export.codec import ROW_TO_CONTEXT, Codec
+from export.codec import GRID_INDEX, GRID_POSITION, ROW_TO_CONTEXT, Codec
+from export.grid import Grid
 from export.spec import ExportSpec
 
 
@@ -33,7 +34,7 @@ def widened(feeds: Mapping[str, Tensor]) -> dict[str, Tensor]:
 
 
 class ServingModule(nn.Module):  # type: ignore[misc]  # torch is untyped here
-    """context -> gather -> score, on the feeds of a batch."""
+    """context -> gather -> score, on the feeds of a batch; in a grid `score` gathers, or does not, itself."""
 
     def __init__(self, spec: ExportSpec, codec: Codec) -> None:
         super().__init__()
@@ -45,17 +46,25 @@ class ServingModule(nn.Module):  # type: ignore[misc]  # torch is untyped here
         """Score a batch.
 
         Args:
-            feeds: every graph input; contexts [R, ...], candidates [N, ...], row_to_context int64 [N].
+            feeds: every graph input; contexts [R, ...], candidates [N, ...], row_to_context int64 [N], and of
+                a grid grid_index int64 [R, C] and grid_position int64 [N].
 
         Returns:
             one [N] tensor per head, in the spec's order.
         """
         feeds = widened(feeds)  # traced: these are the graph's casts
         state = self._spec.context(**{name: feeds[name] for name in self._codec.context_names})
-        if self._codec.context_names:
-            rows = feeds[ROW_TO_CONTEXT]
-            state = {name: torch.index_select(value, 0, rows) for name, value in state.items()}
-        outputs = self._spec.score(state, **{name: feeds[name] for name in self._codec.candidate_names})
+        candidates = {name: feeds[name] for name in self._codec.candidate_names}
+        if self._spec.layout == "grid":
+            # Without a context there is no state whose row could be asked for.
+            rows = feeds.get(ROW_TO_CONTEXT, torch.zeros_like(feeds[GRID_POSITION]))
+            grid = Grid(feeds[GRID_INDEX], feeds[GRID_POSITION], rows)
+            outputs = self._spec.score(state, grid, **candidates)
+        else:
+            if self._codec.context_names:
+                rows = feeds[ROW_TO_CONTEXT]
+                state = {name: torch.index_select(value, 0, rows) for name, value in state.items()}
+            outputs = self._spec.score(state, **candidates)
         return tuple(outputs[head].float() for head in self._spec.heads)
 
 

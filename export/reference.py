@@ -16,6 +16,7 @@ import torch
 from numpy.typing import NDArray
 
 from export.codec import Codec, Encoded
+from export.grid import Grid
 from export.modules import owned_modules, widened
 from export.spec import ExportSpec
 
@@ -42,9 +43,13 @@ class Reference:
         feeds = widened({name: torch.from_numpy(array) for name, array in codec.feeds([request]).items()})
         with torch.inference_mode():
             state = self._spec.context(**{name: feeds[name] for name in codec.context_names})
-            rows = torch.zeros(request.count, dtype=torch.int64)
-            gathered = {name: torch.index_select(value, 0, rows) for name, value in state.items()}
-            outputs = self._spec.score(gathered, **{name: feeds[name] for name in codec.candidate_names})
+            candidates = {name: feeds[name] for name in codec.candidate_names}
+            if self._spec.layout == "grid":
+                outputs = self._spec.score(state, Grid.of_one(request.count), **candidates)
+            else:
+                rows = torch.zeros(request.count, dtype=torch.int64)
+                gathered = {name: torch.index_select(value, 0, rows) for name, value in state.items()}
+                outputs = self._spec.score(gathered, **candidates)
         check_outputs(self._spec, outputs, request.count)
         return {head: outputs[head].float().numpy() for head in self._spec.heads}
 

@@ -169,7 +169,9 @@ class ExportSpec:
         name: the model's name, `[a-z][a-z0-9_-]{0,62}`.
         context: `fn(**context_inputs) -> {state: tensor [R, ...]}`; computed once per request.
         score: `fn(state, **candidate_inputs) -> {head: tensor [N]}`, where every state tensor has been
-            gathered to [N, ...] (its row for that candidate).
+            gathered to [N, ...] (its row for that candidate). With `layout="grid"` it is
+            `fn(state, grid, **candidate_inputs)`: states stay [R, ...], and `grid` (`export.grid.Grid`) leads
+            from [N, ...] to [R, C, ...] and back.
         inputs: made with `context`, `candidate`, `candidate_id`, `prior`.
         requests: labelled requests, the evaluation set; written into the bundle as its request set.
         calibration: requests that set the int8 ranges; must be disjoint from `requests` (training data, say).
@@ -178,6 +180,10 @@ class ExportSpec:
         axes: maxima of named context axes, e.g. {"L": 50}.
         vocabs: vocabularies by name.
         unlabelled: more requests for the agreement gate, which wants at least 1,000.
+        layout: "flat", or "grid" for what attends to a context or to other candidates: nothing of the context
+            is copied to a candidate.
+        kind: "pointwise": a score depends on its context and its candidate alone; "setwise": also on the
+            request's other candidates. A setwise ranker needs the grid; it is never split and never cached.
         candidates_max: most candidates in one request.
         budget_ms: what the model promises at p99.
         seed, data: provenance, kept in the manifest.
@@ -194,6 +200,8 @@ class ExportSpec:
     axes: Mapping[str, int] = field(default_factory=dict)
     vocabs: Mapping[str, VocabSpec] = field(default_factory=dict)
     unlabelled: Sequence[ExampleRequest] = ()
+    layout: Literal["flat", "grid"] = "flat"
+    kind: Literal["pointwise", "setwise"] = "pointwise"
     candidates_max: int = 4096
     budget_ms: float = 25.0
     seed: int = 0
@@ -211,6 +219,7 @@ class ExportSpec:
             raise ValueError("ExportSpec.requests is empty: the gates need requests to judge the model by")
         if not self.calibration:
             raise ValueError("ExportSpec.calibration is empty: int8 needs requests to set its ranges by")
+        self._check_kind()
         for head in self.outputs:
             if head not in self.heads:
                 raise ValueError(f"ExportSpec.outputs names head {head!r}, which ExportSpec.heads lacks")
@@ -222,6 +231,20 @@ class ExportSpec:
             for axis in entry.shape[1:]:
                 if isinstance(axis, str) and axis not in self.axes:
                     raise ValueError(f"input {entry.name!r} names axis {axis!r}, which ExportSpec.axes lacks")
+
+    def _check_kind(self) -> None:
+        if self.kind != "setwise":
+            return
+        if self.layout != "grid":
+            raise ValueError(
+                'ExportSpec.kind "setwise" needs layout="grid", where a request\'s candidates meet'
+            )
+        for entry in self.inputs:
+            if entry.non_finite == "invalid_candidate":
+                raise ValueError(
+                    f"input {entry.name!r}: non_finite='invalid_candidate' leaves a candidate unscored, but "
+                    "a setwise ranker would show it to the others: take 'invalid_request'"
+                )
 
     def renamed(self, name: str) -> ExportSpec:
         """The same ranker under another name."""

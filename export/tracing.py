@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import logging
 import warnings
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import numpy as np
@@ -17,9 +17,10 @@ import onnx
 import torch
 
 from export import diagnose
-from export.codec import ROW_TO_CONTEXT, Codec, Encoded
+from export.codec import GRID_INDEX, GRID_POSITION, ROW_TO_CONTEXT, Codec, Encoded
 from export.modules import ServingModule
 from export.spec import Array, ExportSpec
+from protos.grid import EMPTY
 
 OPSET = 20
 GRAPH_BYTES_MAX = 1_500_000_000
@@ -69,13 +70,13 @@ def trace(spec: ExportSpec, codec: Codec, example: Encoded) -> onnx.ModelProto:
         ExportFailed: tracing failed or specialised a dimension, or the graph is too large.
     """
     module = ServingModule(spec, codec).eval()
-    rows, candidates = _example_sizes(spec, module)
-    feeds = _example_feeds(codec, example, rows, candidates)
+    sizes = _example_sizes(spec, module)
+    feeds = _example_feeds(codec, example, sizes)
     tensors = {name: torch.from_numpy(feeds[name]) for name in codec.input_names}
-    symbols = {name: {0: axis_of(codec, name)} for name in codec.input_names}
+    symbols = {name: dict(enumerate(axes_of(codec, name))) for name in codec.input_names}
 
     def replay(more: int) -> object:
-        other = _example_feeds(codec, example, rows + more, candidates + more)
+        other = _example_feeds(codec, example, [size + more for size in sizes])
         with torch.inference_mode():
             return module({name: torch.from_numpy(array) for name, array in other.items()})
 
@@ -113,9 +114,11 @@ def trace(spec: ExportSpec, codec: Codec, example: Encoded) -> onnx.ModelProto:
     return model
 
 
-def axis_of(codec: Codec, name: str) -> str:
-    """Name of an input's leading axis."""
-    return "R" if name in codec.context_names else "N"
+def axes_of(codec: Codec, name: str) -> tuple[str, ...]:
+    """Names of an input's leading axes that differ between runs."""
+    if name == GRID_INDEX:
+        return ("R", "C")
+    return ("R",) if name in codec.context_names else ("N",)
 
 
 def strip(model: onnx.ModelProto) -> None:
@@ -151,24 +154,34 @@ def finish(model: onnx.ModelProto) -> None:
         raise ExportFailed(f"the exported graph is not valid: {error}") from error
 
 
-def _example_sizes(spec: ExportSpec, module: ServingModule) -> tuple[int, int]:
+def _example_sizes(spec: ExportSpec, module: ServingModule) -> list[int]:
+    """R, N and C, ascending; C slots of a grid hold N / R candidates and more."""
     taken = {size for tensor in module.state_dict().values() for size in tensor.shape}
     taken |= {size for entry in spec.inputs for size in entry.shape if isinstance(size, int)}
     taken |= set(spec.axes.values())
     free = [prime for prime in _PRIMES if prime not in taken]
-    if len(free) < 2:
+    if len(free) < 3:
         raise ExportFailed("the model's tensors have every small prime as a size: no example size is left")
-    return free[0], free[1]
+    return free[:3]
 
 
-def _example_feeds(codec: Codec, example: Encoded, rows: int, candidates: int) -> dict[str, Array]:
+def _example_feeds(codec: Codec, example: Encoded, sizes: Sequence[int]) -> dict[str, Array]:
+    rows, candidates, slots = sizes
     one = codec.feeds([example.take(np.zeros(1, np.int64))])
     feeds = {
-        name: np.repeat(array, rows if axis_of(codec, name) == "R" else candidates, axis=0)
+        name: np.repeat(array, rows if axes_of(codec, name) == ("R",) else candidates, axis=0)
         for name, array in one.items()
+        if name not in codec.layout_names
     }
-    if ROW_TO_CONTEXT in feeds:
-        feeds[ROW_TO_CONTEXT] = np.sort(np.arange(candidates, dtype=np.int64) % rows)
+    owner = np.sort(np.arange(candidates, dtype=np.int64) % rows)
+    if ROW_TO_CONTEXT in codec.layout_names:
+        feeds[ROW_TO_CONTEXT] = owner
+    if GRID_INDEX in codec.layout_names:
+        # Wider than it need be, so that C is a size of its own.
+        position = owner * slots + np.arange(candidates) - np.searchsorted(owner, owner)
+        index = np.full(rows * slots, EMPTY, np.int64)
+        index[position] = np.arange(candidates)
+        feeds[GRID_INDEX], feeds[GRID_POSITION] = index.reshape(rows, slots), position
     return feeds
 
 
@@ -177,12 +190,14 @@ def _require_inputs(model: onnx.ModelProto, codec: Codec) -> None:
     if given != list(codec.input_names):
         raise ExportFailed(f"the graph has inputs {given}, not {list(codec.input_names)}")
     for entry in model.graph.input:
-        first = entry.type.tensor_type.shape.dim[0]
-        if first.dim_param != axis_of(codec, entry.name):
-            raise ExportFailed(
-                f"tracing fixed axis 0 of input {entry.name!r} at {first.dim_value or first.dim_param}; it "
-                f"must stay {axis_of(codec, entry.name)}: take sizes from tensors, not from Python numbers"
-            )
+        for at, axis in enumerate(axes_of(codec, entry.name)):
+            found = entry.type.tensor_type.shape.dim[at]
+            if found.dim_param != axis:
+                fixed = found.dim_value or found.dim_param
+                raise ExportFailed(
+                    f"tracing fixed axis {at} of input {entry.name!r} at {fixed}; it must stay {axis}: "
+                    "take sizes from tensors, not from Python numbers"
+                )
 
 
 def _clear_graph(graph: onnx.GraphProto) -> None:

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from server.core.decisions import Dispatch, Part, RunTime
-from server.domain import RunStamps, Scored, Scores
+from server.domain import Payload, RunStamps, Scored, Scores
 from server.engine.api import Brake, Engine
 from server.engine.tensors import Packer, split
 from server.errors import Reason, Refusal
@@ -80,8 +80,35 @@ def _run_together(
 ) -> list[Scored]:
     started_ns = clock_ns()
     payloads = [waiter.payload_of(part) for part, waiter in zip(parts, waiters, strict=True)]
-    batch = runtime.packers[executor].pack(payloads)
+    packer, brake = runtime.packers[executor], runtime.brakes[executor]
+    counts = [payload.rows for payload in payloads]
+    groups = packer.groups(counts)
+    if len(groups) > 1:
+        return _run_in_turn(runtime.engine, packer, brake, payloads, groups)
+    batch = packer.pack(payloads)
     formed_ns = clock_ns()
-    heads: Mapping[str, Scores] = runtime.engine.run(batch, runtime.brakes[executor])
+    heads: Mapping[str, Scores] = runtime.engine.run(batch, brake)
     stamps = RunStamps(started_ns, formed_ns, clock_ns(), batch.rows, len(payloads))
-    return [Scored(part, stamps) for part in split(heads, [payload.rows for payload in payloads])]
+    return [Scored(part, stamps) for part in split(heads, counts)]
+
+
+def _run_in_turn(
+    engine: Engine,
+    packer: Packer,
+    brake: Brake,
+    payloads: Sequence[Payload],
+    groups: Sequence[Sequence[int]],
+) -> list[Scored]:
+    """One batch after another; all of them are one run, and its requests are answered when it ends."""
+    started_ns = clock_ns()
+    parts: dict[int, Mapping[str, Scores]] = {}
+    forming_ns = 0
+    for group in groups:
+        began_ns = clock_ns()
+        batch = packer.pack([payloads[place] for place in group])
+        forming_ns += clock_ns() - began_ns
+        heads = engine.run(batch, brake)
+        parts.update(zip(group, split(heads, [payloads[place].rows for place in group]), strict=True))
+    rows = sum(payload.rows for payload in payloads)
+    stamps = RunStamps(started_ns, started_ns + forming_ns, clock_ns(), rows, len(payloads))
+    return [Scored(parts[place], stamps) for place in range(len(payloads))]

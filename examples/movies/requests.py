@@ -5,17 +5,35 @@ Rule: raw ids, no padding, no batch axis; the candidate order says nothing about
 
 from __future__ import annotations
 
+from typing import Protocol as Interface
+
 import numpy as np
 from numpy.typing import NDArray
 
-from examples.movies.batches import Sampler, examples_of
+from examples.movies.batches import Material, Sampler, examples_of
 from examples.movies.histories import padded
-from examples.movies.protocol import NEGATIVES
-from examples.movies.trained import Trained
+from examples.movies.protocol import NEGATIVES, Protocol
+from examples.ratings import Dataset
 from export.spec import ExampleRequest
 
 
-def of_test(trained: Trained, rows: NDArray[np.int64]) -> list[ExampleRequest]:
+class Source(Interface):
+    """What requests are made of."""
+
+    @property
+    def dataset(self) -> Dataset:
+        """The ratings and the catalogue."""
+
+    @property
+    def protocol(self) -> Protocol:
+        """Who is asked what."""
+
+    @property
+    def material(self) -> Material:
+        """Priors and features."""
+
+
+def of_test(trained: Source, rows: NDArray[np.int64]) -> list[ExampleRequest]:
     """Labelled requests of the protocol's test rows: label 1 for the held-out item, 0 for the other 99."""
     test, material = trained.protocol.test, trained.material
     history, length = padded(material.train, test.first[rows], test.end[rows])
@@ -29,7 +47,7 @@ def of_test(trained: Trained, rows: NDArray[np.int64]) -> list[ExampleRequest]:
     ]
 
 
-def of_training(trained: Trained, count: int, seed: int) -> list[ExampleRequest]:
+def of_training(trained: Source, count: int, seed: int) -> list[ExampleRequest]:
     """Unlabelled requests at random earlier moments of users: by construction none is a test request."""
     material = trained.material
     train = material.train
@@ -50,7 +68,7 @@ def of_training(trained: Trained, count: int, seed: int) -> list[ExampleRequest]
 
 
 def _request(
-    trained: Trained,
+    trained: Source,
     history: NDArray[np.int64],
     candidates: NDArray[np.int64],
     numbers: tuple[NDArray[np.float32], NDArray[np.float32]],

@@ -11,11 +11,14 @@ import numpy as np
 from export.gates.evidence import Evidence, Subject
 from export.gates.parity import MAX_ERROR
 from export.gates.verdict import GateFailed, GateResult
-from export.tracing import axis_of
+from export.reference import Reference
+from export.tracing import axes_of
 
 NAME = "shapes"
 SIZES = ((1, 1), (1, 2), (2, 1), (1, 7), (2, 2), (2, 13), (3, 1), (3, 67), (1, 211))
 """(contexts, candidates per context)."""
+GRIDS = ((1, 9), (9, 1), (5, 1, 31, 2))
+"""Candidates of each request of more batches, for a grid: slots stay empty."""
 
 
 def check(evidence: Evidence, subject: Subject) -> GateResult:
@@ -26,27 +29,31 @@ def check(evidence: Evidence, subject: Subject) -> GateResult:
     """
     codec = evidence.codec
     for value in (*subject.model.graph.input, *subject.model.graph.output):
-        leading = value.type.tensor_type.shape.dim[0]
-        wanted = "N" if value.name in evidence.spec.heads else axis_of(codec, value.name)
-        if leading.dim_param != wanted:
-            baked = leading.dim_param or leading.dim_value
-            raise GateFailed(
-                NAME, f"{value.name!r} has leading size {baked}, not {wanted}", {"value": value.name}
-            )
-    for contexts, candidates in SIZES:
-        _run(evidence, subject, contexts, candidates)
+        wanted_axes = ("N",) if value.name in evidence.spec.heads else axes_of(codec, value.name)
+        for size, wanted in zip(value.type.tensor_type.shape.dim, wanted_axes, strict=False):
+            if size.dim_param != wanted:
+                baked = size.dim_param or size.dim_value
+                raise GateFailed(
+                    NAME, f"{value.name!r} has size {baked}, not {wanted}", {"value": value.name}
+                )
+    batches = [(candidates,) * contexts for contexts, candidates in SIZES]
+    batches += GRIDS if evidence.spec.layout == "grid" else ()
+    reference = Reference(evidence.spec, codec)
+    for counts in batches:
+        _run(evidence, subject, reference, counts)
     return GateResult(
         gate=NAME,
         variant=subject.variant,
-        sentence=f"{len(SIZES)} batch shapes up to {SIZES[-1][1]} candidates give PyTorch's scores",
-        numbers={"shapes": len(SIZES)},
+        sentence=f"{len(batches)} batch shapes up to {SIZES[-1][1]} candidates give PyTorch's scores",
+        numbers={"shapes": len(batches)},
     )
 
 
-def _run(evidence: Evidence, subject: Subject, contexts: int, candidates: int) -> None:
-    rows = [row % len(evidence.requests) for row in range(contexts)]
-    picks = [np.arange(candidates) % evidence.requests[row].count for row in rows]
+def _run(evidence: Evidence, subject: Subject, reference: Reference, counts: tuple[int, ...]) -> None:
+    rows = [row % len(evidence.requests) for row in range(len(counts))]
+    picks = [np.arange(count) % evidence.requests[row].count for row, count in zip(rows, counts, strict=True)]
     batch = [evidence.requests[row].take(pick) for row, pick in zip(rows, picks, strict=True)]
+    contexts, candidates = len(counts), max(counts)
     at = {"contexts": contexts, "candidates": candidates}
     try:
         got = subject.runner.heads(evidence.codec, batch)
@@ -54,10 +61,9 @@ def _run(evidence: Evidence, subject: Subject, contexts: int, candidates: int) -
         raise GateFailed(
             NAME, f"the graph does not run with {contexts} contexts of {candidates} candidates: {error}", at
         ) from error
+    alone = [reference.heads(request) for request in batch]
     for head in evidence.spec.heads:
-        exact = np.concatenate(
-            [evidence.heads[row][head][pick] for row, pick in zip(rows, picks, strict=True)]
-        )
+        exact = np.concatenate([heads[head] for heads in alone])
         if got[head].shape != exact.shape:
             raise GateFailed(
                 NAME,

@@ -23,6 +23,7 @@ KNOWN_FEATURES = frozenset({"vocab"})
 _ROLES = frozenset(
     {"context", "context_length", "candidate", "candidate_id", "prior_score", "row_to_context"}
 )
+_GRID_ROLES = frozenset({"grid_index", "grid_position"})
 
 _TABLE_PER_KEY_MAX: Final = 4
 _TABLE_MIN: Final = 1 << 14
@@ -32,7 +33,7 @@ _TABLE_ID_MAX: Final = 1 << 62
 
 @dataclass(frozen=True, slots=True)
 class Layout:
-    """The inputs of a flat bundle by role. Payload tuples follow `context` and `candidates`.
+    """The inputs of a bundle by role. Payload tuples follow `context` and `candidates`.
 
     Attributes:
         context: context inputs; a named axis after the first is ragged, padded on the right to its maximum.
@@ -42,6 +43,7 @@ class Layout:
         ragged_max: axis name -> size to pad to.
         heads: output name -> head.
         context_names, column_names: the tensors that a request must bring, no more and no less.
+        grid: names of the inputs that take a grid's index and its positions; None for a flat graph.
     """
 
     context: tuple[Input, ...]
@@ -52,6 +54,7 @@ class Layout:
     heads: Mapping[str, str]
     context_names: frozenset[str]
     column_names: frozenset[str]
+    grid: tuple[str, str] | None = None
 
     @classmethod
     def of(cls, manifest: Manifest) -> Layout:
@@ -63,12 +66,10 @@ class Layout:
         for feature in manifest.format.requires:
             if feature not in KNOWN_FEATURES:
                 raise UnsupportedBundle(f"format.requires names {feature!r}, which this server does not know")
-        if manifest.scoring.layout != "flat":
-            raise UnsupportedBundle(f"scoring.layout {manifest.scoring.layout!r} is not supported yet")
-        if manifest.scoring.kind != "pointwise":
-            raise UnsupportedBundle(f"scoring.kind {manifest.scoring.kind!r} is not supported yet")
+        _check_setwise(manifest)
+        is_grid = manifest.scoring.layout == "grid"
         for entry in manifest.inputs:
-            if entry.role not in _ROLES:
+            if entry.role not in _ROLES and not (is_grid and entry.role in _GRID_ROLES):
                 raise UnsupportedBundle(f"input {entry.name!r}: role {entry.role!r} is not supported yet")
             if entry.from_catalog:
                 raise UnsupportedBundle(f"input {entry.name!r}: from_catalog is not supported yet")
@@ -84,11 +85,44 @@ class Layout:
             heads={output.name: output.head for output in manifest.outputs},
             context_names=frozenset(e.name for e in manifest.inputs if e.role == "context"),
             column_names=frozenset(e.name for e in manifest.inputs if e.role == "candidate"),
+            grid=_grid(manifest) if is_grid else None,
         )
+
+    @property
+    def fed_names(self) -> frozenset[str]:
+        """Every input that the server feeds."""
+        own = {entry.name for entry in (*self.context, *self.candidates)} | set(self.lengths.values())
+        gather = () if self.row_to_context is None else (self.row_to_context,)
+        return frozenset((*own, *gather, *(self.grid or ())))
 
     def padded_shape(self, entry: Input) -> tuple[int, ...]:
         """Shape of one context row as the graph sees it, without the batch axis."""
         return tuple(self.ragged_max[a] if isinstance(a, str) else a for a in entry.shape[1:])
+
+
+def _grid(manifest: Manifest) -> tuple[str, str]:
+    """Names of the two inputs that only a grid has."""
+    found = {entry.role: entry.name for entry in manifest.inputs if entry.role in _GRID_ROLES}
+    for role in sorted(_GRID_ROLES - found.keys()):
+        raise UnsupportedBundle(f"scoring.layout 'grid' needs an input of role {role!r}")
+    return found["grid_index"], found["grid_position"]
+
+
+def _check_setwise(manifest: Manifest) -> None:
+    """A setwise score depends on all candidates of its request: refuse what would show the model fewer."""
+    scoring = manifest.scoring
+    if scoring.kind != "setwise":
+        return
+    if scoring.layout != "grid":
+        raise UnsupportedBundle("scoring.kind 'setwise' needs scoring.layout 'grid'")
+    if scoring.chunkable or scoring.cacheable:
+        raise UnsupportedBundle("scoring.kind 'setwise' can be neither chunkable nor cacheable")
+    for entry in manifest.inputs:
+        if entry.non_finite == "invalid_candidate":
+            raise UnsupportedBundle(
+                f"input {entry.name!r}: non_finite 'invalid_candidate' in a setwise bundle would let one "
+                "candidate spoil the others"
+            )
 
 
 @dataclass(frozen=True, slots=True)

@@ -97,11 +97,7 @@ class OrtEngine:
         return dict(zip(self._heads, outputs, strict=True))
 
     def _check(self, name: str, layout: Layout) -> None:
-        wanted = {entry.name for entry in (*layout.context, *layout.candidates)} | set(
-            layout.lengths.values()
-        )
-        if layout.row_to_context is not None:
-            wanted.add(layout.row_to_context)
+        wanted = layout.fed_names
         given = {entry.name for entry in self._session.get_inputs()}
         if wanted != given:
             odd = ", ".join(sorted(wanted ^ given))

@@ -52,8 +52,15 @@ def _check_names(names: list[str], key: str) -> None:
             raise LooseEnd(f"{key} names {name!r} more than once")
 
 
+_PER_CANDIDATE = ("candidate", "candidate_id", "prior_score", "row_to_context", "grid_position")
+
+
 def _check_shape(entry: Input, manifest: Manifest) -> None:
-    per_candidate = entry.role in ("candidate", "candidate_id", "prior_score", "row_to_context")
+    if entry.role == "grid_index":
+        if entry.shape != ["R", "C"] or "C" not in manifest.axes:
+            raise LooseEnd(f"input {entry.name!r}: a grid_index has the axes R and C")
+        return
+    per_candidate = entry.role in _PER_CANDIDATE
     first = "N" if per_candidate else "R"
     if entry.shape[:1] != [first]:
         raise LooseEnd(f"input {entry.name!r}: the first axis of a {entry.role} is {first!r}")

@@ -7,10 +7,12 @@ from typing import Any
 
 import numpy as np
 
+from protos.grid import lay_out
 from protos.manifest import Input
 from protos.tensor import NUMPY
 from server.domain import Array, Payload, Scores
 from server.engine.api import Batch
+from server.engine.grids import alike
 from server.engine.layout import Layout
 
 
@@ -30,6 +32,8 @@ class Packer:
         ]
         self._columns = [_Column(entry, rows_max) for entry in layout.candidates]
         self._row_to_context = layout.row_to_context
+        self._grid = layout.grid
+        self._slots = np.arange(rows_max if layout.grid is not None else 0)
         self._zeros = np.zeros(rows_max, np.int64)
         self._ordinals = np.arange(1)
 
@@ -52,7 +56,14 @@ class Packer:
             if len(counts) > len(self._ordinals):
                 self._ordinals = np.arange(2 * len(counts))
             feeds[self._row_to_context] = self._ordinals[: len(counts)].repeat(counts)
+        if self._grid is not None:
+            index, position = self._grid
+            feeds[index], feeds[position] = lay_out(counts)
         return Batch(feeds, rows)
+
+    def groups(self, counts: Sequence[int]) -> Sequence[Sequence[int]]:
+        """Which requests of a run make one batch, by their place in it: a grid is not to stay empty."""
+        return [range(len(counts))] if self._grid is None else alike(counts)
 
     def _pack_one(self, payload: Payload) -> Batch:
         rows = payload.rows
@@ -65,6 +76,13 @@ class Packer:
             if rows > len(self._zeros):
                 self._zeros = np.zeros(rows, np.int64)
             feeds[self._row_to_context] = self._zeros[:rows]
+        if self._grid is not None:
+            index, position = self._grid
+            if rows > len(self._slots):
+                self._slots = np.arange(rows)
+            # One request fills its grid: every candidate stands where it is numbered.
+            feeds[position] = self._slots[:rows]
+            feeds[index] = self._slots[None, :rows]
         return Batch(feeds, rows)
 
 

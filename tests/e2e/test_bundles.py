@@ -76,7 +76,7 @@ DAMAGES: Mapping[str, tuple[Damage, str]] = {
     ),
     "grid-layout": (
         lambda b: reseal(b, lambda m: setattr(m.scoring, "layout", "grid")),
-        "scoring.layout 'grid'",
+        "scoring.layout 'grid' needs an input of role 'grid_index'",
     ),
     "no-axis": (lambda b: reseal(b, lambda m: m.axes.pop("L")), "axis 'L' is not in axes"),
     "no-vocab": (

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from protos.manifest import Input
+from protos.manifest import Input, Manifest
 from server.engine.layout import Layout, UnsupportedBundle, Vocabulary
 from tests.bundles.tiny import TINY, TinyRanker
 
@@ -128,4 +128,56 @@ def test_a_role_without_its_feature_is_refused(role: Any) -> None:
     manifest = TINY.manifest()
     manifest.inputs.append(Input(name="extra", role=role, dtype="int64", shape=["N"]))
     with pytest.raises(UnsupportedBundle, match=f"'extra': role '{role}'"):
+        Layout.of(manifest)
+
+
+def grid_of(*roles: Any) -> Manifest:
+    """The tiny manifest as a grid with inputs of these roles."""
+    manifest = TINY.manifest()
+    manifest.scoring.layout = "grid"
+    for role in roles:
+        shape: list[int | str] = ["R", "C"] if role == "grid_index" else ["N"]
+        manifest.inputs.append(Input(name=role, role=role, dtype="int64", shape=shape))
+    return manifest
+
+
+def test_a_grid_is_fed_its_index_and_its_positions() -> None:
+    """Both are inputs that the server computes, like the gather's."""
+    layout = Layout.of(grid_of("grid_index", "grid_position"))
+    assert ("grid_index", "grid_position") == layout.grid
+    assert {"history", "row_to_context", "grid_index", "grid_position"} < layout.fed_names
+    assert Layout.of(TINY.manifest()).grid is None
+
+
+@pytest.mark.parametrize("missing", ["grid_index", "grid_position"])
+def test_a_grid_without_one_of_them_is_refused(missing: Any) -> None:
+    """By the role that is missing."""
+    with pytest.raises(UnsupportedBundle, match=f"needs an input of role '{missing}'"):
+        Layout.of(grid_of(*({"grid_index", "grid_position"} - {missing})))
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "said"),
+    [
+        ("layout", "flat", "needs scoring.layout 'grid'"),
+        ("chunkable", True, "can be neither chunkable nor cacheable"),
+        ("cacheable", True, "can be neither chunkable nor cacheable"),
+    ],
+)
+def test_a_setwise_bundle_that_claims_more_is_refused(key: str, value: Any, said: str) -> None:
+    """Its scores depend on all candidates of a request: it cannot be split, cached, or flat."""
+    manifest = grid_of("grid_index", "grid_position")
+    manifest.scoring.kind = "setwise"
+    manifest.inputs[4].non_finite = "invalid_request"
+    assert Layout.of(manifest).grid is not None
+    setattr(manifest.scoring, key, value)
+    with pytest.raises(UnsupportedBundle, match=said):
+        Layout.of(manifest)
+
+
+def test_a_setwise_bundle_cannot_leave_one_candidate_unscored() -> None:
+    """The others would be scored by what was wrong with it."""
+    manifest = grid_of("grid_index", "grid_position")
+    manifest.scoring.kind = "setwise"
+    with pytest.raises(UnsupportedBundle, match="'price': non_finite 'invalid_candidate'"):
         Layout.of(manifest)

@@ -131,3 +131,36 @@ def test_a_graph_without_context_is_fed_without_it() -> None:
     made.inputs = made.inputs[3:5]
     payload = Payload((), (np.ones((2, 2), np.float32), np.zeros(2, np.int64)), 2)
     assert {"features", "item"} == Packer(Layout.of(made), 8).pack([payload, payload]).feeds.keys()
+
+
+def grid_manifest() -> Manifest:
+    """The same as a grid."""
+    made = manifest()
+    made.scoring.layout = "grid"
+    made.axes["C"] = Axis(max=300)
+    made.inputs += [
+        Input(name="at", role="grid_index", dtype="int64", shape=["R", "C"]),
+        Input(name="place", role="grid_position", dtype="int64", shape=["N"]),
+    ]
+    return made
+
+
+@given(batches=st.lists(st.lists(payloads(), min_size=1, max_size=4), min_size=1, max_size=3))
+def test_a_grid_shows_no_request_anothers_candidates(batches: list[list[Payload]]) -> None:
+    """In row r stand the candidates whose context is r, all of them, and nobody else; positions lead back."""
+    packer = Packer(Layout.of(grid_manifest()), ROWS_MAX)
+    for batch in batches:
+        feeds = packer.pack(batch).feeds
+        index, place, owner = feeds["at"], feeds["place"], feeds["row_to_context"]
+        assert (np.int64, np.int64) == (index.dtype, place.dtype)
+        assert (len(batch), max(one.rows for one in batch)) == index.shape
+        for row in range(len(batch)):
+            assert np.flatnonzero(owner == row).tolist() == index[row][index[row] >= 0].tolist()
+        assert list(range(len(owner))) == index.ravel()[place].tolist()
+
+
+def test_a_flat_run_is_one_batch_and_a_grid_as_many_as_its_sizes_need() -> None:
+    """Sizes matter to a grid alone."""
+    counts = [500, 3, 4]
+    assert [[0, 1, 2]] == [list(group) for group in Packer(LAYOUT, ROWS_MAX).groups(counts)]
+    assert [[0], [1, 2]] == Packer(Layout.of(grid_manifest()), ROWS_MAX).groups(counts)
