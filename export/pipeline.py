@@ -22,6 +22,7 @@ from export.gates import (
     calibration,
     context_once,
     heads,
+    independence,
     parity,
     quality,
     shapes,
@@ -156,6 +157,8 @@ def _judge_ranking(run: _Run, evidence: Evidence, subject: Subject) -> _Judged:
         run.gates.append(per_head)
     result, found = quality.check(evidence, subject)
     run.gates.append(result)
+    if (apart := independence.check(evidence, subject)) is not None:
+        run.gates.append(apart)
     result, invariance = batch_invariance.check(evidence, subject)
     run.gates.append(result)
     return _Judged(subject, agreed, found, invariance)

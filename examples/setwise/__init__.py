@@ -1,0 +1,1 @@
+"""A ranker whose candidates see one another: a request is scored as a set."""
