@@ -43,8 +43,13 @@ class Grid:
         return self.index != EMPTY
 
     def spread(self, values: Tensor) -> Tensor:
-        """[N, ...] to [R, C, ...]; empty slots hold some candidate's values, maybe another request's."""
-        flat = torch.index_select(values, 0, self.index.clamp(min=0).flatten())
+        """[N, ...] to [R, C, ...]; empty slots repeat the request's own first candidate.
+
+        So a row never holds anything of another request, not even what a mask then multiplies by 0: a
+        batch-mate whose numbers overflow stays alone with that.
+        """
+        own = torch.where(self.mask, self.index, self.index[:, :1])
+        flat = torch.index_select(values, 0, own.flatten())
         return flat.unflatten(0, (self.index.shape[0], self.index.shape[1]))
 
     def collect(self, values: Tensor) -> Tensor:

@@ -15,6 +15,8 @@ from export.spec import ExportSpec, VocabSpec, candidate, candidate_id, context,
 LABELLED = 2_000
 UNLABELLED = 1_000
 CALIBRATION = 256
+SET_MAX = 500
+"""Most candidates that see one another: attention takes 4 bytes per pair and head, 4 MB here."""
 
 
 def spec_of(source: Trained, name: str) -> ExportSpec:
@@ -45,4 +47,4 @@ def spec_of(source: Trained, name: str) -> ExportSpec:
 
 def setwise(spec: ExportSpec) -> ExportSpec:
     """The same, of a ranker whose candidates see one another."""
-    return replace(spec, kind="setwise")
+    return replace(spec, kind="setwise", candidates_max=SET_MAX)

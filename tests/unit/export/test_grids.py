@@ -8,12 +8,12 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 
-from export import context_share
+from export import context_share, head_calibration
 from export.codec import Codec
 from export.gates import GateFailed, batch_invariance, context_once, independence, parity, shapes
 from export.gates.evidence import Evidence, Subject
 from export.reference import Reference
-from export.spec import ExportSpec, candidate, context
+from export.spec import ExportSpec, OutputSpec, candidate, context
 from export.tracing import trace
 from tests.export_specs import sets
 
@@ -112,6 +112,14 @@ def test_the_context_side_of_a_grid_is_found(pointwise: tuple[Evidence, Subject]
     assert part is not None
     assert ["user"] == [entry.name for entry in part.graph.input]
     assert 0.0 < context_share.measure(evidence, subject) < 1.0
+
+
+def test_a_head_of_a_grid_can_become_a_probability() -> None:
+    """Activation wraps a score that takes the grid as well; the graph gives what PyTorch gives."""
+    spec = dataclasses.replace(sets.pointwise(), outputs={"score": OutputSpec(activation="sigmoid")})
+    evidence, subject = traced(head_calibration.finished(spec, {}))
+    assert all(0.0 <= scores.min() and scores.max() <= 1.0 for scores in evidence.scores)
+    assert "pass" == parity.check(evidence, subject).verdict
 
 
 def test_a_setwise_ranker_needs_the_grid() -> None:

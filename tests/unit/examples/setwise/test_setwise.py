@@ -19,17 +19,26 @@ ROWS, LENGTH = 30, 6
 @pytest.fixture(scope="module")
 def ranker() -> SetRanker:
     torch.manual_seed(0)
-    return SetRanker(ROWS, width=16, heads=2).eval().requires_grad_(False)
+    made = SetRanker(ROWS, width=16, heads=2)
+    for layer in made.layers:  # what others say shall weigh something
+        torch.nn.init.normal_(layer.out.weight)
+    return made.eval().requires_grad_(False)
 
 
-def scores(ranker: SetRanker, history: Tensor, movies: list[Tensor]) -> list[Tensor]:
-    """Scores of each request's movies, all in one grid; features and priors follow from the movie."""
+def scores(
+    ranker: SetRanker, history: Tensor, movies: list[Tensor], spoilt: tuple[int, ...] = ()
+) -> list[Tensor]:
+    """Scores of each request's movies, all in one grid; features and priors follow from the movie.
+
+    The features of the requests in `spoilt` are NaN.
+    """
     counts = [len(movie) for movie in movies]
     index, position = (torch.from_numpy(array) for array in lay_out(counts))
     owner = torch.repeat_interleave(torch.arange(len(counts)), torch.tensor(counts))
     flat = torch.cat(movies)
     number = flat.float()
     features = torch.stack([number / 10, number.sin(), -number / 7], dim=1)
+    features[torch.isin(owner, torch.tensor(spoilt, dtype=torch.int64))] = float("nan")
     length = (torch.arange(len(counts)) * 5 + 2) % (LENGTH + 1)
     state = ranker.context(history, length)
     found = ranker.score(state, Grid(index, position, owner), flat, features, number / ROWS)
@@ -74,6 +83,17 @@ def test_batch_mates_and_empty_slots_move_no_score(
         mates = [torch.zeros(1, dtype=torch.int64)] * at
         alone = scores(ranker, torch.cat([other[0], history])[: at + 1], [*mates, movies[row]])[at]
         torch.testing.assert_close(alone, together[row], rtol=0, atol=1e-4)
+
+
+@pytest.mark.parametrize("spoilt", [0, 1, 2])
+def test_a_batch_mate_gone_wrong_spoils_nobody_else(ranker: SetRanker, spoilt: int) -> None:
+    """NaN in one request reaches no other, wherever slots are empty: 0 x NaN would be NaN."""
+    history = torch.arange(3 * LENGTH).view(3, LENGTH)
+    movies = [torch.arange(count) for count in (3, 9, 5)]
+    sound, found = scores(ranker, history, movies), scores(ranker, history, movies, (spoilt,))
+    assert torch.isnan(found[spoilt]).all()
+    for row in {0, 1, 2} - {spoilt}:
+        torch.testing.assert_close(sound[row], found[row], rtol=0, atol=1e-4)
 
 
 def test_a_candidate_is_judged_beside_the_others(ranker: SetRanker) -> None:
