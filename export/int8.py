@@ -1,9 +1,8 @@
-"""The int8 variant: which products are quantised, found by what it does to the order.
+"""The int8 variant: which products are quantised, and how well the result orders.
 
-Every product that pays is quantised alone first, to see what it costs the order. Products that cost far more
-than their share of the work go back to fp32 at once; if the order still suffers, the costliest follow one by
-one until the agreement thresholds hold. A few sensitive products, not int8 as such, are what usually ruins a
-ranker: in the movies example one with 3 % of the multiplications made half of the disagreement.
+All products that pay are quantised together. Bad bargains go back to fp32; and if a gate would refuse the
+rest, the sensitivity search finds the fewest products that must follow: first on a sample of the requests,
+then, should the gates still refuse, by the gates themselves.
 """
 
 from __future__ import annotations
@@ -14,27 +13,24 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 import onnx
 
+from export.bargains import PRODUCTS_MAX, bad_bargains
 from export.calibrate import Quantization, calibrate
 from export.codec import Encoded
+from export.gates import agreement, heads, quality
 from export.gates.agreement import THRESHOLDS, measure, shortfalls
-from export.gates.evidence import Evidence
+from export.gates.evidence import Evidence, Subject
+from export.gates.verdict import GateFailed
 from export.quantize import to_int8
 from export.reference import combine
 from export.runtime import Runner
+from export.sensitivity import Judgement, Search, find_sensitive
 from export.sites import WEIGHTS_MIN, WIDTH_MIN, Site, find_sites
 from export.transformer.quantization import prepare
-from protos.manifest import Agreement
 
+SEARCH_SECONDS = 120.0
 SEARCH_REQUESTS = 256
 SEARCH_MARGIN = 0.2
 """The search sees a sample, so it asks for more than the gate: this part of the way from there to perfect."""
-BARGAIN_MAX = 4.0
-"""A product may bring this many times its share of the multiplications as its share of the lost Kendall
-tau."""
-LOSS_NEGLIGIBLE = 2e-3
-"""Lost Kendall tau, summed over products, below which no bargain is looked at."""
-SEARCH_SITES_MAX = 64
-"""Bounds the search: only the first so many products are judged one by one and can be put back."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,119 +38,153 @@ class Int8:
     """A quantised graph and how it came about.
 
     Attributes:
+        subject: the graph, with the scores that the gates will ask for where the search has them.
         quantized: names of the quantised products.
         kept_fp32: product -> why it stayed in fp32.
         levelled: products whose input columns are levelled before quantisation.
+        search: the sensitivity search; `search.excluded` is part of `kept_fp32`.
         outliers: value between the layers of a transformer's FFN -> its neurons that stayed in fp32.
     """
 
-    model: onnx.ModelProto
+    subject: Subject
     quantized: tuple[str, ...]
     kept_fp32: Mapping[str, str]
     levelled: tuple[str, ...]
+    search: Search = field(default_factory=Search)
     outliers: Mapping[str, Sequence[int]] = field(default_factory=dict)
 
+    @property
+    def model(self) -> onnx.ModelProto:
+        """The graph."""
+        return self.subject.model
 
-def build_transformer(model: onnx.ModelProto, evidence: Evidence, calibration: Sequence[Encoded]) -> Int8:
+
+def build_transformer(
+    model: onnx.ModelProto,
+    evidence: Evidence,
+    calibration: Sequence[Encoded],
+    search_seconds: float = SEARCH_SECONDS,
+) -> Int8:
     """Quantise a graph that `export.transformer.rewrite` has rewritten; arguments as of `build`.
 
-    Its products are judged one by one only if all together cost the order too much: there are dozens.
+    No bargains are looked at: with dozens of products, each judged alone, that would take minutes.
     """
     prepared = prepare(model, evidence.codec, calibration)
-    made = _build(prepared.model, evidence, prepared.quantizations, quick=True)
+    made = _build(prepared.model, evidence, prepared.quantizations, search_seconds, bargains=False)
     return replace(made, outliers=prepared.outliers)
 
 
-def build(model: onnx.ModelProto, evidence: Evidence, calibration: Sequence[Encoded]) -> Int8:
+def build(
+    model: onnx.ModelProto,
+    evidence: Evidence,
+    calibration: Sequence[Encoded],
+    search_seconds: float = SEARCH_SECONDS,
+) -> Int8:
     """Quantise the fp32 graph.
 
     Args:
         model: the fp32 graph.
         evidence: judges the order on up to SEARCH_REQUESTS of its requests.
         calibration: requests that set the ranges.
+        search_seconds: limit of the sensitivity search, should there be need of one.
     """
     chosen = [site for site in find_sites(model) if site.pays]
-    return _build(model, evidence, calibrate(model, chosen, evidence.codec, calibration), quick=False)
+    quantizations = calibrate(model, chosen, evidence.codec, calibration)
+    return _build(model, evidence, quantizations, search_seconds, bargains=len(chosen) <= PRODUCTS_MAX)
 
 
 def _build(
-    model: onnx.ModelProto, evidence: Evidence, quantizations: Mapping[str, Quantization], *, quick: bool
+    model: onnx.ModelProto,
+    evidence: Evidence,
+    quantizations: Mapping[str, Quantization],
+    search_seconds: float,
+    *,
+    bargains: bool,
 ) -> Int8:
     sites = find_sites(model)
-    chosen = [site for site in sites if site.pays and site.name in quantizations]
+    chosen = {site.name: site for site in sites if site.pays and site.name in quantizations}
     reasons = {site.name: _too_small(site) for site in sites if not site.pays}
 
-    def judge(some: Sequence[Site]) -> Agreement:
-        return _agreement(to_int8(model, some, quantizations), evidence)
+    def quantised(names: Sequence[str]) -> onnx.ModelProto:
+        return to_int8(model, [chosen[name] for name in names], quantizations)
 
-    kept, put_back = (chosen, {}) if quick and _good(judge(chosen)) else search(chosen, judge)
-    reasons |= put_back
+    def judge(names: Sequence[str]) -> Judgement:
+        return _judge_sample(quantised(names), evidence)
+
+    if bargains:
+        reasons |= bad_bargains([*chosen.values()], {name: judge([name]).harm for name in chosen})
+    kept, subject, search = _search(
+        [name for name in chosen if name not in reasons], quantised, judge, evidence, search_seconds
+    )
     return Int8(
-        model=to_int8(model, kept, quantizations),
-        quantized=tuple(site.name for site in kept),
-        kept_fp32=reasons,
-        levelled=tuple(site.name for site in kept if _is_levelled(quantizations[site.name])),
+        subject=subject,
+        quantized=tuple(kept),
+        kept_fp32=reasons | dict(search.excluded),
+        levelled=tuple(name for name in kept if quantizations[name].smoothing is not None),
+        search=search,
     )
 
 
-def search(
-    sites: Sequence[Site], judge: Callable[[Sequence[Site]], Agreement]
-) -> tuple[list[Site], dict[str, str]]:
-    """The sites to quantise, and why the others are not.
+def _search(
+    names: Sequence[str],
+    quantised: Callable[[Sequence[str]], onnx.ModelProto],
+    judge: Callable[[Sequence[str]], Judgement],
+    evidence: Evidence,
+    seconds_max: float,
+) -> tuple[list[str], Subject, Search]:
+    """The products left, their variant, and the search: by the sample, then by the gates on all requests."""
+    last: list[tuple[tuple[str, ...], Subject]] = []
 
-    Args:
-        sites: the candidates.
-        judge: agreement with PyTorch when these sites are quantised.
+    def judge_all(some: Sequence[str]) -> Judgement:
+        last[:] = [(tuple(some), Subject("int8", quantised(some)))]
+        return _judge_all(last[0][1], evidence)
 
-    Returns:
-        the sites in graph order, at least one of those given, even if the thresholds are not met then: the
-        agreement gate shall refuse with the numbers of the best try; site name -> reason.
-    """
-    judged = sites[:SEARCH_SITES_MAX]
-    loss = {site.name: max(0.0, 1.0 - judge([site]).tau_mean) for site in judged}
-    reasons = _bad_bargains(judged, loss)
-    kept = [site for site in sites if site.name not in reasons]
-    for name in sorted(loss, key=lambda name: -loss[name]):
-        if len(kept) < 2 or _good(judge(kept)):
-            break
-        if name not in reasons:
-            reasons[name] = f"alone it lowers Kendall tau by {loss[name]:.4f}, and all together cost too much"
-            kept = [site for site in kept if site.name != name]
-    return kept, reasons
-
-
-def _bad_bargains(sites: Sequence[Site], loss: Mapping[str, float]) -> dict[str, str]:
-    """Sites that bring much of the disagreement and little of the speed."""
-    loss_total = sum(loss.values())
-    work_total = sum(site.weight.size for site in sites)
-    reasons: dict[str, str] = {}
-    for site in sites:
-        loss_share = loss[site.name] / loss_total if loss_total > LOSS_NEGLIGIBLE else 0.0
-        work_share = site.weight.size / work_total
-        if loss_share > BARGAIN_MAX * work_share:
-            reasons[site.name] = (
-                f"{loss_share:.0%} of the disagreement for {work_share:.0%} of the multiplications"
-            )
-    return reasons
+    search = find_sensitive(names, judge, seconds_max=seconds_max) if names else Search()
+    kept = [name for name in names if name not in search.excluded]
+    if kept and search.ended in ("not_needed", "passes"):
+        left = max(seconds_max - search.seconds, 0.0)
+        search = search.then(find_sensitive(kept, judge_all, seconds_max=left))
+        kept = [name for name in kept if name not in search.excluded]
+    if last and last[0][0] == tuple(kept):
+        return kept, last[0][1], search
+    return kept, Subject("int8", quantised(kept)), search
 
 
-def _good(found: Agreement) -> bool:
+def _judge_sample(model: onnx.ModelProto, evidence: Evidence) -> Judgement:
+    """Agreement of every head and of the sum on a sample of the requests, stricter than the gates."""
+    count = len(evidence.requests)
+    rows = np.linspace(0, count - 1, min(SEARCH_REQUESTS, count)).astype(int)
+    runner = Runner(model)
+    got = [runner.heads(evidence.codec, [evidence.requests[row]]) for row in rows]
+    found = measure([evidence.scores[row] for row in rows], [combine(evidence.spec, one) for one in got])
+    taus = [found.tau_mean]
+    if len(evidence.spec.heads) > 1:
+        exact = [evidence.heads[row] for row in rows]
+        taus += [
+            measure([one[head] for one in exact], [one[head] for one in got]).tau_mean
+            for head in evidence.spec.heads
+        ]
     limits = THRESHOLDS["int8"]
     stricter = replace(
         limits,
         tau_mean=limits.tau_mean + SEARCH_MARGIN * (1 - limits.tau_mean),
         top10_overlap_mean=limits.top10_overlap_mean + SEARCH_MARGIN * (1 - limits.top10_overlap_mean),
     )
-    return not shortfalls(found, stricter)
+    # NaN: a head without any order, see the gate `heads`
+    passes = not shortfalls(found, stricter) and not any(tau < stricter.tau_mean for tau in taus)
+    return Judgement(passes, max(0.0, 1.0 - float(np.nanmin(taus))))
 
 
-def _agreement(model: onnx.ModelProto, evidence: Evidence) -> Agreement:
-    rows = np.linspace(0, len(evidence.requests) - 1, min(SEARCH_REQUESTS, len(evidence.requests))).astype(
-        int
-    )
-    runner = Runner(model)
-    got = [combine(evidence.spec, runner.heads(evidence.codec, [evidence.requests[row]])) for row in rows]
-    return measure([evidence.scores[row] for row in rows], got)
+def _judge_all(subject: Subject, evidence: Evidence) -> Judgement:
+    """The gates that compare orders, on all requests."""
+    harm = max(0.0, 1.0 - measure(evidence.scores, subject.scores(evidence)).tau_mean)
+    try:
+        agreement.check(evidence, subject)
+        heads.check(evidence, subject)
+        quality.check(evidence, subject)
+    except GateFailed:
+        return Judgement(passes=False, harm=harm)
+    return Judgement(passes=True, harm=harm)
 
 
 def _too_small(site: Site) -> str:
@@ -162,7 +192,3 @@ def _too_small(site: Site) -> str:
     if min(k, n) < WIDTH_MIN:
         return f"{k}x{n} is narrower than {WIDTH_MIN}"
     return f"{k}x{n} has fewer than {WEIGHTS_MIN} weights"
-
-
-def _is_levelled(quantization: Quantization) -> bool:
-    return quantization.smoothing is not None

@@ -11,11 +11,12 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from export import bundle, context_share, golden, head_calibration, operators, report_html
+from export import bundle, context_share, golden, head_calibration, int8_report, operators, report_html
 from export.codec import Codec
 from export.describe import PROVIDERS_OF, QUANTIZATION_OF, Parts, manifest_of
 from export.encoding import encode_all
 from export.gates import (
+    GateFailed,
     GateResult,
     agreement,
     batch_invariance,
@@ -31,7 +32,7 @@ from export.gates.evidence import Evidence, Subject
 from export.gates.speed import feeds_of
 from export.head_calibration import Fitted
 from export.head_report import heads_of
-from export.int8 import Int8, build, build_transformer
+from export.int8 import SEARCH_SECONDS, Int8, build, build_transformer
 from export.provenance import source_of
 from export.reference import Reference
 from export.report import Report, VariantReport, encode
@@ -86,6 +87,7 @@ def export(
     *,
     source: str,
     progress: Callable[[str], None] | None = None,
+    search_seconds: float = SEARCH_SECONDS,
 ) -> Report:
     """Export a ranker, judge it, and write its bundle to `out/NAME/VERSION`.
 
@@ -95,6 +97,7 @@ def export(
         variants: "fp32", which is the base of all others, and optionally "int8".
         source: the spec's address, `module:function`, kept in the manifest.
         progress: called with each of STEPS as it starts.
+        search_seconds: limit of the search for products that int8 must leave in fp32.
 
     Raises:
         GateFailed: a gate refused the model or a variant; nothing is written.
@@ -118,7 +121,7 @@ def export(
     if "int8" in variants:
         with run.step("quantise"):
             quantise = build if transformer is None else build_transformer
-            int8 = quantise(model, evidence, ranges)
+            int8 = quantise(model, evidence, ranges, search_seconds)
         judged["int8"] = _judge_int8(run, evidence, int8, judged["fp32"].subject)
     default = "int8" if "int8" in judged and judged["int8"].worth_serving else "fp32"
     share = context_share.measure(evidence, judged[default].subject)
@@ -136,9 +139,15 @@ def _judge_fp32(run: _Run, evidence: Evidence, subject: Subject) -> _Judged:
 
 
 def _judge_int8(run: _Run, evidence: Evidence, int8: Int8, fp32: Subject) -> _Judged:
-    subject = Subject("int8", int8.model)
+    subject = int8.subject
     with run.step("int8 gates"):
-        judged = _judge_ranking(run, evidence, subject)
+        try:
+            judged = _judge_ranking(run, evidence, subject)
+        except GateFailed as refusal:
+            if (more := int8_report.shortage(int8.search)) is None:
+                raise
+            sentence = f"{refusal.sentence}; {more}"
+            raise GateFailed(refusal.gate_name, sentence, refusal.details) from refusal
         judged.int8 = int8
     with run.step("speed"):
         result, judged.speedup, faster = speed.check(evidence, subject, fp32)
@@ -245,13 +254,7 @@ def _source(spec: ExportSpec, choice: _Choice, judged: dict[str, _Judged]) -> di
             "speedup": round(transformer.speedup, 2),
         }
     if "int8" in judged and (int8 := judged["int8"].int8) is not None:
-        source["int8"] = {
-            "quantized": list(int8.quantized),
-            "kept_fp32": dict(int8.kept_fp32),
-            "levelled": list(int8.levelled),
-            "outliers": {name: list(neurons) for name, neurons in int8.outliers.items()},
-            "calibration_requests": len(spec.calibration),
-        }
+        source["int8"] = int8_report.source_of(int8, len(spec.calibration))
     return source
 
 
@@ -275,6 +278,7 @@ def _report(run: _Run, evidence: Evidence, judged: dict[str, _Judged], choice: _
                 speedup_over_fp32=one.speedup,
                 quantized=list(one.int8.quantized) if one.int8 else [],
                 kept_fp32=dict(one.int8.kept_fp32) if one.int8 else {},
+                search=int8_report.search_of(one.int8.search) if one.int8 else None,
             )
             for name, one in judged.items()
         ],
