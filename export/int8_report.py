@@ -11,7 +11,7 @@ import msgspec
 from export.sensitivity import Ended, Search
 
 if TYPE_CHECKING:
-    from export.int8 import Int8
+    from export.quantised import Quantised
 
 _SAID: Mapping[Ended, str] = {
     "not_needed": "All products passed the gates together",
@@ -40,7 +40,7 @@ def search_of(search: Search) -> SearchReport:
     )
 
 
-def source_of(int8: Int8, calibration_requests: int) -> dict[str, Any]:
+def source_of(int8: Quantised, calibration_requests: int) -> dict[str, Any]:
     """`manifest.source.int8`."""
     return {
         "quantized": list(int8.quantized),

@@ -14,7 +14,7 @@ from pathlib import Path
 from export import bundle, context_share, golden, head_calibration, int8_report, operators, report_html
 from export.codec import Codec
 from export.describe import PROVIDERS_OF, QUANTIZATION_OF, Parts, manifest_of
-from export.encoding import encode_all
+from export.encoding import OnDemand
 from export.gates import (
     GateFailed,
     GateResult,
@@ -32,14 +32,16 @@ from export.gates.evidence import Evidence, Subject
 from export.gates.speed import feeds_of
 from export.head_calibration import Fitted
 from export.head_report import heads_of
-from export.int8 import SEARCH_SECONDS, Int8, build, build_transformer
+from export.int8 import build, build_transformer
 from export.provenance import source_of
+from export.quantised import Quantised
 from export.reference import Reference
 from export.report import Report, VariantReport, encode
 from export.runtime import optimized_op_counts
 from export.spec import ExportSpec
 from export.tracing import trace
 from export.transformer.rewrite import Rewritten, rewrite
+from export.variant_search import SEARCH_SECONDS
 from protos.manifest import Agreement, BatchInvariance, Manifest, Quality, Variant
 
 VARIANTS = ("fp32", "int8")
@@ -55,7 +57,7 @@ class _Judged:
     agreement: Agreement
     quality: Quality
     invariance: BatchInvariance
-    int8: Int8 | None = None
+    int8: Quantised | None = None
     speedup: dict[str, float] = field(default_factory=dict)
     worth_serving: bool = True
 
@@ -109,7 +111,7 @@ def export(
     run = _Run(spec, progress)
     with run.step("reference"):
         codec = Codec(spec)
-        ranges = encode_all(codec, spec.calibration, "calibration")
+        ranges = OnDemand(codec, spec.calibration, "calibration")
         run.fitted = head_calibration.fit(spec, codec)
         run.spec = spec = head_calibration.finished(spec, run.fitted)
         evidence = Evidence.gather(spec, codec, Reference(spec, codec))
@@ -138,7 +140,7 @@ def _judge_fp32(run: _Run, evidence: Evidence, subject: Subject) -> _Judged:
         return _judge_ranking(run, evidence, subject)
 
 
-def _judge_int8(run: _Run, evidence: Evidence, int8: Int8, fp32: Subject) -> _Judged:
+def _judge_int8(run: _Run, evidence: Evidence, int8: Quantised, fp32: Subject) -> _Judged:
     subject = int8.subject
     with run.step("int8 gates"):
         try:

@@ -13,8 +13,9 @@ from hypothesis import strategies as st
 
 from export.gates import GateFailed, agreement
 from export.gates.evidence import Evidence
-from export.int8 import Int8, build, build_transformer
+from export.int8 import build, build_transformer
 from export.int8_report import shortage
+from export.quantised import Quantised
 from export.sensitivity import Judge, Judgement, find_sensitive
 from tests.export_specs import planted
 
@@ -107,12 +108,12 @@ def test_when_nothing_helps_one_product_is_left_to_be_refused() -> None:
 
 
 @pytest.fixture(scope="module")
-def dense() -> tuple[planted.Case, Int8]:
+def dense() -> tuple[planted.Case, Quantised]:
     case = planted.dense()
     return case, build(case.graph, case.evidence, case.calibration)
 
 
-def test_the_planted_layer_of_a_dense_graph_alone_is_returned(dense: tuple[planted.Case, Int8]) -> None:
+def test_the_planted_layer_of_a_dense_graph_alone_is_returned(dense: tuple[planted.Case, Quantised]) -> None:
     """Four layers in int8 of which one reads values far from zero: it stays fp32, all others become int8."""
     case, int8 = dense
 
@@ -133,7 +134,7 @@ def test_the_planted_layer_of_a_transformer_alone_is_returned() -> None:
     assert passes(case.evidence, int8)
 
 
-def test_without_time_the_report_says_so(dense: tuple[planted.Case, Int8]) -> None:
+def test_without_time_the_report_says_so(dense: tuple[planted.Case, Quantised]) -> None:
     """With no second to spend nothing is excluded, and a refusal would name the option."""
     case, _ = dense
     int8 = build(case.graph, case.evidence, case.calibration, search_seconds=0.0)
@@ -143,7 +144,7 @@ def test_without_time_the_report_says_so(dense: tuple[planted.Case, Int8]) -> No
     assert "--search-seconds" in str(shortage(int8.search))
 
 
-def passes(evidence: Evidence, int8: Int8) -> bool:
+def passes(evidence: Evidence, int8: Quantised) -> bool:
     try:
         agreement.check(evidence, int8.subject)
     except GateFailed:
