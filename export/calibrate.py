@@ -1,9 +1,10 @@
 """Activation ranges for static int8, from calibration requests run through the fp32 graph.
 
-Per product the exporter keeps each input column's range over all rows and a bounded sample of rows, so memory
-does not grow with the calibration set. From these it chooses, by the error of the product on the sample, how
-far to clip and whether to level the columns first (SmoothQuant, Xiao et al., arXiv 2211.10438): raw features
-of unlike magnitude would else share one step size, and the small ones vanish.
+Per product the exporter keeps each input column's range over all rows and a bounded sample of rows, and
+runs are bounded in bytes: memory grows neither with the calibration set nor with a request. From these it
+chooses, by the error of the product on the sample, how far to clip and whether to level the columns first
+(SmoothQuant, Xiao et al., arXiv 2211.10438): raw features of unlike magnitude would else share one step
+size, and the small ones vanish.
 """
 
 from __future__ import annotations
@@ -20,6 +21,8 @@ from export.sites import Site
 from export.spec import Array
 
 BATCH_ROWS_MAX = 2048
+BATCH_BYTES_MAX = 64 << 20
+"""Of a run's values: activations over tokens take megabytes per candidate in a large transformer."""
 SAMPLE_ROWS = 1024
 CLIP_PERCENTILES = (100.0, 99.99, 99.9)
 SMOOTHING_ALPHAS = (0.5, 0.8)
@@ -51,7 +54,7 @@ def calibrate(
     runner = Runner(with_outputs(model, values), optimize=False)
     seen: dict[str, _Seen] = {}
     rng = np.random.default_rng(0)
-    for batch in batches(requests):
+    for batch in batches(requests, _rows_max(runner, codec, requests)):
         outputs = runner.run(codec.feeds(batch))
         for value in values:
             rows = outputs[value].reshape(-1, outputs[value].shape[-1])
@@ -61,18 +64,28 @@ def calibrate(
     }
 
 
-def batches(requests: Sequence[Encoded]) -> Iterator[list[Encoded]]:
-    """Group requests as the server would: several to a run, up to BATCH_ROWS_MAX candidates."""
+def batches(requests: Sequence[Encoded], rows_max: int = BATCH_ROWS_MAX) -> Iterator[list[Encoded]]:
+    """Group requests as the server would, several to a run; one with more than `rows_max` candidates is
+    split."""
     batch: list[Encoded] = []
-    rows = 0
+    room = rows_max
     for request in requests:
-        if batch and rows + request.count > BATCH_ROWS_MAX:
-            yield batch
-            batch, rows = [], 0
-        batch.append(request)
-        rows += request.count
+        for start in range(0, request.count, rows_max):
+            part = request.take(np.arange(start, min(start + rows_max, request.count)))
+            if batch and part.count > room:
+                yield batch
+                batch, room = [], rows_max
+            batch.append(part)
+            room -= part.count
     if batch:
         yield batch
+
+
+def _rows_max(runner: Runner, codec: Codec, requests: Sequence[Encoded]) -> int:
+    """Candidates in a run, so that all values looked at stay below BATCH_BYTES_MAX; from a run of one."""
+    outputs = runner.run(codec.feeds([requests[0].take(np.zeros(1, np.int64))]))
+    row_bytes = sum(array.nbytes for array in outputs.values())
+    return max(1, min(BATCH_ROWS_MAX, BATCH_BYTES_MAX // row_bytes))
 
 
 def choose(site: Site, sample: Array, extremes: tuple[Array, Array]) -> Quantization:

@@ -38,6 +38,9 @@ def export(
         "models"
     ),
     variants: Annotated[str, typer.Option(help="fp32 or fp32,int8")] = "fp32,int8",
+    search_seconds: Annotated[
+        float, typer.Option(min=0.0, help="limit of the search for products that int8 must leave in fp32")
+    ] = 120.0,
     as_json: Annotated[bool, typer.Option("--json", help="print the report as JSON")] = False,
 ) -> None:
     # torch takes seconds to import: not for --help
@@ -57,7 +60,9 @@ def export(
             def progress(step: str) -> None:
                 status.update(f"{step} ({STEPS.index(step) + 1} of {len(STEPS)})")
 
-            report = run(load_spec(spec), out, chosen, source=spec, progress=progress)
+            report = run(
+                load_spec(spec), out, chosen, source=spec, progress=progress, search_seconds=search_seconds
+            )
     except GateFailed as refusal:
         _fail(f"refused by gate {refusal.gate_name}: {refusal.sentence}")
     except (ExportFailed, SpecNotFound, ValueError, OSError) as error:

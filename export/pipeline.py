@@ -11,11 +11,12 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from export import bundle, context_share, golden, head_calibration, operators, report_html
+from export import bundle, context_share, golden, head_calibration, int8_report, operators, report_html
 from export.codec import Codec
 from export.describe import PROVIDERS_OF, QUANTIZATION_OF, Parts, manifest_of
-from export.encoding import encode_all
+from export.encoding import OnDemand
 from export.gates import (
+    GateFailed,
     GateResult,
     agreement,
     batch_invariance,
@@ -32,14 +33,16 @@ from export.gates.evidence import Evidence, Subject
 from export.gates.speed import feeds_of
 from export.head_calibration import Fitted
 from export.head_report import heads_of
-from export.int8 import Int8, build, build_transformer
+from export.int8 import build, build_transformer
 from export.provenance import source_of
+from export.quantised import Quantised
 from export.reference import Reference
 from export.report import Report, VariantReport, encode
 from export.runtime import optimized_op_counts
 from export.spec import ExportSpec
 from export.tracing import trace
 from export.transformer.rewrite import Rewritten, rewrite
+from export.variant_search import SEARCH_SECONDS
 from protos.manifest import Agreement, BatchInvariance, Manifest, Quality, Variant
 
 VARIANTS = ("fp32", "int8")
@@ -55,7 +58,7 @@ class _Judged:
     agreement: Agreement
     quality: Quality
     invariance: BatchInvariance
-    int8: Int8 | None = None
+    int8: Quantised | None = None
     speedup: dict[str, float] = field(default_factory=dict)
     worth_serving: bool = True
 
@@ -87,6 +90,7 @@ def export(
     *,
     source: str,
     progress: Callable[[str], None] | None = None,
+    search_seconds: float = SEARCH_SECONDS,
 ) -> Report:
     """Export a ranker, judge it, and write its bundle to `out/NAME/VERSION`.
 
@@ -96,6 +100,7 @@ def export(
         variants: "fp32", which is the base of all others, and optionally "int8".
         source: the spec's address, `module:function`, kept in the manifest.
         progress: called with each of STEPS as it starts.
+        search_seconds: limit of the search for products that int8 must leave in fp32.
 
     Raises:
         GateFailed: a gate refused the model or a variant; nothing is written.
@@ -107,7 +112,7 @@ def export(
     run = _Run(spec, progress)
     with run.step("reference"):
         codec = Codec(spec)
-        ranges = encode_all(codec, spec.calibration, "calibration")
+        ranges = OnDemand(codec, spec.calibration, "calibration")
         run.fitted = head_calibration.fit(spec, codec)
         run.spec = spec = head_calibration.finished(spec, run.fitted)
         evidence = Evidence.gather(spec, codec, Reference(spec, codec))
@@ -119,7 +124,7 @@ def export(
     if "int8" in variants:
         with run.step("quantise"):
             quantise = build if transformer is None else build_transformer
-            int8 = quantise(model, evidence, ranges)
+            int8 = quantise(model, evidence, ranges, search_seconds)
         judged["int8"] = _judge_int8(run, evidence, int8, judged["fp32"].subject)
     default = "int8" if "int8" in judged and judged["int8"].worth_serving else "fp32"
     share = context_share.measure(evidence, judged[default].subject)
@@ -136,10 +141,16 @@ def _judge_fp32(run: _Run, evidence: Evidence, subject: Subject) -> _Judged:
         return _judge_ranking(run, evidence, subject)
 
 
-def _judge_int8(run: _Run, evidence: Evidence, int8: Int8, fp32: Subject) -> _Judged:
-    subject = Subject("int8", int8.model)
+def _judge_int8(run: _Run, evidence: Evidence, int8: Quantised, fp32: Subject) -> _Judged:
+    subject = int8.subject
     with run.step("int8 gates"):
-        judged = _judge_ranking(run, evidence, subject)
+        try:
+            judged = _judge_ranking(run, evidence, subject)
+        except GateFailed as refusal:
+            if (more := int8_report.shortage(int8.search)) is None:
+                raise
+            sentence = f"{refusal.sentence}; {more}"
+            raise GateFailed(refusal.gate_name, sentence, refusal.details) from refusal
         judged.int8 = int8
     with run.step("speed"):
         result, judged.speedup, faster = speed.check(evidence, subject, fp32)
@@ -248,13 +259,7 @@ def _source(spec: ExportSpec, choice: _Choice, judged: dict[str, _Judged]) -> di
             "speedup": round(transformer.speedup, 2),
         }
     if "int8" in judged and (int8 := judged["int8"].int8) is not None:
-        source["int8"] = {
-            "quantized": list(int8.quantized),
-            "kept_fp32": dict(int8.kept_fp32),
-            "levelled": list(int8.levelled),
-            "outliers": {name: list(neurons) for name, neurons in int8.outliers.items()},
-            "calibration_requests": len(spec.calibration),
-        }
+        source["int8"] = int8_report.source_of(int8, len(spec.calibration))
     return source
 
 
@@ -278,6 +283,7 @@ def _report(run: _Run, evidence: Evidence, judged: dict[str, _Judged], choice: _
                 speedup_over_fp32=one.speedup,
                 quantized=list(one.int8.quantized) if one.int8 else [],
                 kept_fp32=dict(one.int8.kept_fp32) if one.int8 else {},
+                search=int8_report.search_of(one.int8.search) if one.int8 else None,
             )
             for name, one in judged.items()
         ],

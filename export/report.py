@@ -6,6 +6,7 @@ import msgspec
 
 from export.gates.verdict import GateResult
 from export.head_report import HeadReport
+from export.int8_report import SearchReport
 from protos.manifest import Quality
 
 
@@ -17,6 +18,7 @@ class VariantReport(msgspec.Struct, kw_only=True):
         quantized: products that run in int8.
         kept_fp32: product -> why it did not become int8.
         operators: what ONNX Runtime runs after its own optimisations.
+        search: of int8, for products that must stay in fp32.
     """
 
     variant: str
@@ -27,6 +29,7 @@ class VariantReport(msgspec.Struct, kw_only=True):
     quantized: list[str] = []
     kept_fp32: dict[str, str] = {}
     operators: dict[str, int] = {}
+    search: SearchReport | None = None
 
 
 class Report(msgspec.Struct, kw_only=True):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from html import escape
 
-from export import report_heads
+from export import int8_report, report_heads
 from export.gates.verdict import GateResult, Number
 from export.report import Report, VariantReport
 
@@ -143,6 +143,8 @@ def _int8(entry: VariantReport) -> str:
     text += f"{escape(', '.join(entry.quantized)) or 'none'}.</p>"
     if kept:
         text += f"<p>Kept in fp32:</p><ul>{kept}</ul>"
+    if entry.search is not None:
+        text += int8_report.sentence(entry.search)
     return f"<h2>What {escape(entry.variant)} means here</h2>{text}"
 
 

@@ -1,26 +1,20 @@
-"""Static int8: which products, with what ranges, and what the search puts back."""
+"""Static int8: which products, with what ranges, and what is a bad bargain."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
-import msgspec
 import numpy as np
 import onnx
 import pytest
 from onnx import TensorProto, helper, numpy_helper
 
+from export.bargains import bad_bargains
 from export.calibrate import Quantization, calibrate, choose, to_uint8_parameters
 from export.gates import agreement, batch_invariance
-from export.gates.evidence import Evidence, Subject
-from export.int8 import build, search
+from export.gates.evidence import Evidence
+from export.int8 import build
 from export.quantize import OPERATOR, to_int8
 from export.runtime import Runner, optimized_op_counts
 from export.sites import Site, find_sites
-from protos.manifest import Agreement
-
-PERFECT = Agreement(requests=1000, tau_mean=1.0, top10_overlap_mean=1.0, top10_overlap_p5=1.0, top1_mean=1.0)
-POOR = Agreement(requests=1000, tau_mean=0.5, top10_overlap_mean=0.5, top10_overlap_p5=0.1, top1_mean=0.2)
 
 
 def test_products_with_constant_weights_are_found(graph: onnx.ModelProto) -> None:
@@ -94,7 +88,7 @@ def test_calibration_sees_every_request(graph: onnx.ModelProto, evidence: Eviden
 def test_the_built_variant_runs_in_int8_and_ranks_alike(graph: onnx.ModelProto, evidence: Evidence) -> None:
     """What ONNX Runtime runs after its own optimisations holds one int8 product per quantised site."""
     int8 = build(graph, evidence, evidence.requests[:60])
-    subject = Subject("int8", int8.model)
+    subject = int8.subject
 
     assert optimized_op_counts(int8.model)[OPERATOR] == len(int8.quantized) == 1
     assert int8.kept_fp32["linear_4"] == "64x1 is narrower than 32"
@@ -102,49 +96,18 @@ def test_the_built_variant_runs_in_int8_and_ranks_alike(graph: onnx.ModelProto, 
     assert batch_invariance.check(evidence, subject, compositions=300)[0].verdict == "pass"
 
 
-def test_the_search_puts_back_the_product_that_hurts() -> None:
-    """Of four products the one that ruins the order stays in fp32, the others are quantised."""
-    sites = [make_site(name) for name in "abcd"]
-
-    def judge(some: Sequence[Site]) -> Agreement:
-        return POOR if any(site.name == "c" for site in some) else PERFECT
-
-    kept, reasons = search(sites, judge)
-
-    assert ["a", "b", "d"] == [site.name for site in kept]
-    assert {"c"} == set(reasons)
-
-
-def test_a_product_with_much_loss_and_little_work_is_not_quantised() -> None:
-    """Even when the thresholds hold with it: here half the loss for a hundredth of the multiplications."""
+def test_a_product_with_much_loss_and_little_work_is_a_bad_bargain() -> None:
+    """Half the loss for a hundredth of the multiplications; the other half for the rest is none."""
     small, large = make_site("small"), make_site("large", width=640)
 
-    def judge(some: Sequence[Site]) -> Agreement:
-        return msgspec.structs.replace(PERFECT, tau_mean=1.0 - 0.005 * len(some))
+    reasons = bad_bargains([small, large], {"small": 0.005, "large": 0.005})
 
-    kept, reasons = search([small, large], judge)
-
-    assert ["large"] == [site.name for site in kept]
     assert reasons == {"small": "50% of the disagreement for 1% of the multiplications"}
 
 
-def test_the_search_keeps_everything_that_ranks_well() -> None:
+def test_a_negligible_loss_is_no_bargain_to_look_at() -> None:
     """Products whose loss together is negligible are all quantised."""
-    sites = [make_site("a"), make_site("b", width=640)]
-
-    def judge(some: Sequence[Site]) -> Agreement:
-        return msgspec.structs.replace(PERFECT, tau_mean=1.0 - 0.0005 * len(some))
-
-    assert (sites, {}) == search(sites, judge)
-
-
-def test_the_search_ends_when_nothing_helps() -> None:
-    """One product is left for the agreement gate to refuse with its numbers."""
-    sites = [make_site(name) for name in "abc"]
-
-    kept, reasons = search(sites, lambda some: POOR)
-
-    assert (len(kept), len(reasons)) == (1, 2)
+    assert {} == bad_bargains([make_site("a"), make_site("b", width=640)], {"a": 0.0005, "b": 0.0005})
 
 
 def make_site(name: str, width: int = 64) -> Site:
