@@ -123,7 +123,8 @@ def export(
     judged = {"fp32": _judge_fp32(run, evidence, Subject("fp32", model))}
     if "int8" in variants:
         with run.step("quantise"):
-            quantise = build if transformer is None else build_transformer
+            # A grid ranker has few products, each worth judging alone; BERT-like ones have dozens.
+            quantise = build if transformer is None or spec.layout == "grid" else build_transformer
             int8 = quantise(model, evidence, ranges, search_seconds)
         judged["int8"] = _judge_int8(run, evidence, int8, judged["fp32"].subject)
     default = "int8" if "int8" in judged and judged["int8"].worth_serving else "fp32"
