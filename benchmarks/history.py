@@ -10,8 +10,8 @@ weights and gives the same scores:
 - gathered: keys and values once per request, then copied to every candidate;
 - tiled: the whole module once per candidate, which is what a ranker without a context has to do.
 
-Each is rewritten as an export would, where that makes it faster. Weights are random: what they are changes no kernel's time. int8: the same products are quantised in each
-form.
+Each is rewritten as an export would, where that makes it faster. Weights are random: what they are changes no
+kernel's time. int8: the same products are quantised in each form.
 """
 
 from __future__ import annotations
