@@ -23,7 +23,7 @@ from protos.manifest import Quality
 NAME = "quality"
 METRIC = "ndcg@10"
 TOP = 10
-LOSS_MAX = {"fp32": 0.001, "int8": 0.005}
+LOSS_MAX = {"fp32": 0.001, "int8": 0.005, "int8-weights": 0.005, "int8-dynamic": 0.005, "fp16": 0.001}
 
 
 def check(evidence: Evidence, subject: Subject) -> tuple[GateResult, Quality]:
