@@ -113,6 +113,7 @@ def export(
         )
     run = _Run(spec, progress)
     with run.step("reference"):
+        quality.require_labels(spec.requests)
         codec = Codec(spec)
         ranges = OnDemand(codec, spec.calibration, "calibration")
         run.fitted = head_calibration.fit(spec, codec)

@@ -15,12 +15,17 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from export import diagnose
 from export.codec import Codec, Encoded
 from export.modules import owned_modules, widened
 from export.spec import ExportSpec
 
 Scores = NDArray[np.float32]
 Heads = Mapping[str, Scores]
+
+
+class ModelFails(ValueError):
+    """The user's functions raise. One sentence, with their line."""
 
 
 class Reference:
@@ -36,15 +41,22 @@ class Reference:
         """Every head's scores of one request, float32 [N].
 
         Raises:
+            ModelFails: the spec's functions raise.
             ValueError: `score` does not return exactly the spec's heads, [N] each.
         """
         codec = self._codec
         feeds = widened({name: torch.from_numpy(array) for name, array in codec.feeds([request]).items()})
-        with torch.inference_mode():
-            state = self._spec.context(**{name: feeds[name] for name in codec.context_names})
-            rows = torch.zeros(request.count, dtype=torch.int64)
-            gathered = {name: torch.index_select(value, 0, rows) for name, value in state.items()}
-            outputs = self._spec.score(gathered, **{name: feeds[name] for name in codec.candidate_names})
+        try:
+            with torch.inference_mode():
+                state = self._spec.context(**{name: feeds[name] for name in codec.context_names})
+                rows = torch.zeros(request.count, dtype=torch.int64)
+                gathered = {name: torch.index_select(value, 0, rows) for name, value in state.items()}
+                outputs = self._spec.score(gathered, **{name: feeds[name] for name in codec.candidate_names})
+        except Exception as error:  # whatever their code raises
+            raise ModelFails(
+                f"the model fails in PyTorch, before any tracing, on {request.count} candidates: "
+                f"{diagnose.explain_plain(error)}"
+            ) from error
         check_outputs(self._spec, outputs, request.count)
         return {head: outputs[head].float().numpy() for head in self._spec.heads}
 

@@ -18,6 +18,7 @@ import torch
 
 from export import diagnose
 from export.codec import ROW_TO_CONTEXT, Codec, Encoded
+from export.fixed_sizes import listening
 from export.modules import ServingModule
 from export.spec import Array, ExportSpec
 
@@ -83,7 +84,7 @@ def trace(spec: ExportSpec, codec: Codec, example: Encoded) -> onnx.ModelProto:
     level = exporter_log.level
     exporter_log.setLevel(logging.ERROR)  # it reports every optional package that is not installed
     try:
-        with warnings.catch_warnings():
+        with warnings.catch_warnings(), listening(diagnose.last_users) as sizes:
             warnings.simplefilter("ignore")  # the exporter's own deprecations
             program = torch.onnx.export(
                 module,
@@ -102,12 +103,14 @@ def trace(spec: ExportSpec, codec: Codec, example: Encoded) -> onnx.ModelProto:
     except (
         Exception
     ) as error:  # the exporter raises whatever the user's functions raise, wrapped several times
-        raise ExportFailed(f"PyTorch could not trace the model: {diagnose.explain(error, replay)}") from error
+        raise ExportFailed(
+            f"PyTorch could not trace the model: {diagnose.explain(error, replay, sizes.place)}"
+        ) from error
     finally:
         exporter_log.setLevel(level)
     if refused is not None:
         raise ExportFailed(refused)
-    _require_inputs(model, codec)
+    _require_inputs(model, codec, diagnose.at(sizes.place))
     strip(model)
     finish(model)
     return model
@@ -172,15 +175,16 @@ def _example_feeds(codec: Codec, example: Encoded, rows: int, candidates: int) -
     return feeds
 
 
-def _require_inputs(model: onnx.ModelProto, codec: Codec) -> None:
+def _require_inputs(model: onnx.ModelProto, codec: Codec, place: str = "") -> None:
     given = [entry.name for entry in model.graph.input]
     if given != list(codec.input_names):
         raise ExportFailed(f"the graph has inputs {given}, not {list(codec.input_names)}")
     for entry in model.graph.input:
         first = entry.type.tensor_type.shape.dim[0]
         if first.dim_param != axis_of(codec, entry.name):
+            size = first.dim_value or first.dim_param
             raise ExportFailed(
-                f"tracing fixed axis 0 of input {entry.name!r} at {first.dim_value or first.dim_param}; it "
+                f"tracing fixed axis 0 of input {entry.name!r} at {size}{place}; it "
                 f"must stay {axis_of(codec, entry.name)}: take sizes from tensors, not from Python numbers"
             )
 

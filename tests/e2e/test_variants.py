@@ -22,7 +22,7 @@ from tests.export_specs import cross_encoder, planted, tiny
 MADE = {
     "tiny": tuple(KINDS),
     "planted": ("fp32", "int8"),
-    "cross_encoder": ("fp32", "int8-weights", "int8-dynamic", "fp16"),
+    "cross_encoder": ("fp32", "int8-weights", "fp16"),
 }
 HERE = ("fp32", "int8", "int8-weights", "int8-dynamic")
 ERROR_OF_STD = {"fp32": 1e-4, "int8": 0.3, "int8-weights": 0.1, "int8-dynamic": 0.3}
