@@ -13,7 +13,7 @@ from pathlib import Path
 
 from export import bundle, context_share, golden, head_calibration, int8_report, operators, report_html
 from export.codec import Codec
-from export.describe import PROVIDERS_OF, QUANTIZATION_OF, Parts, manifest_of
+from export.describe import Parts, manifest_of
 from export.encoding import OnDemand
 from export.gates import (
     GateFailed,
@@ -43,11 +43,12 @@ from export.spec import ExportSpec
 from export.tracing import trace
 from export.transformer.rewrite import Rewritten, rewrite
 from export.variant_search import SEARCH_SECONDS
+from export.variants import KINDS, OPTIONAL, build_optional
 from protos.manifest import Agreement, BatchInvariance, Manifest, Quality, Variant
 
 VARIANTS = ("fp32", "int8")
-STEPS = ("reference", "trace", "fp32 gates", "quantise", "int8 gates", "speed", "write")
-"""What `progress` is called with, in order; the int8 steps are left out when int8 is not asked for."""
+STEPS = ("reference", "trace", "fp32 gates", "quantise", "int8 gates", "speed", *OPTIONAL, "write")
+"""What `progress` is called with, in order; the steps of variants that are not asked for are left out."""
 
 
 @dataclass(slots=True)
@@ -58,7 +59,7 @@ class _Judged:
     agreement: Agreement
     quality: Quality
     invariance: BatchInvariance
-    int8: Quantised | None = None
+    made: Quantised | None = None
     speedup: dict[str, float] = field(default_factory=dict)
     worth_serving: bool = True
 
@@ -97,7 +98,7 @@ def export(
     Args:
         spec: the ranker.
         out: folder of models; created when missing.
-        variants: "fp32", which is the base of all others, and optionally "int8".
+        variants: "fp32", which is the base of all others, and any of the others of `export.variants.KINDS`.
         source: the spec's address, `module:function`, kept in the manifest.
         progress: called with each of STEPS as it starts.
         search_seconds: limit of the search for products that int8 must leave in fp32.
@@ -107,10 +108,13 @@ def export(
         ExportFailed: PyTorch could not turn the model into a graph.
         ValueError: the spec contradicts itself or its requests.
     """
-    if "fp32" not in variants or set(variants) - set(VARIANTS):
-        raise ValueError(f"variants must be fp32 or fp32,int8, not {','.join(variants)}")
+    if "fp32" not in variants or set(variants) - set(KINDS):
+        raise ValueError(
+            f"variants must be fp32 and any of {', '.join([*KINDS][1:])}; not {','.join(variants)}"
+        )
     run = _Run(spec, progress)
     with run.step("reference"):
+        quality.require_labels(spec.requests)
         codec = Codec(spec)
         ranges = OnDemand(codec, spec.calibration, "calibration")
         run.fitted = head_calibration.fit(spec, codec)
@@ -127,6 +131,10 @@ def export(
             quantise = build if transformer is None or spec.layout == "grid" else build_transformer
             int8 = quantise(model, evidence, ranges, search_seconds)
         judged["int8"] = _judge_int8(run, evidence, int8, judged["fp32"].subject)
+    for name in [name for name in OPTIONAL if name in variants]:
+        with run.step(name):
+            made = build_optional(name, model, evidence, search_seconds)
+            judged[name] = _judge_optional(run, evidence, made, judged["fp32"].subject)
     default = "int8" if "int8" in judged and judged["int8"].worth_serving else "fp32"
     share = context_share.measure(evidence, judged[default].subject)
     with run.step("write"):
@@ -145,19 +153,34 @@ def _judge_fp32(run: _Run, evidence: Evidence, subject: Subject) -> _Judged:
 def _judge_int8(run: _Run, evidence: Evidence, int8: Quantised, fp32: Subject) -> _Judged:
     subject = int8.subject
     with run.step("int8 gates"):
-        try:
-            judged = _judge_ranking(run, evidence, subject)
-        except GateFailed as refusal:
-            if (more := int8_report.shortage(int8.search)) is None:
-                raise
-            sentence = f"{refusal.sentence}; {more}"
-            raise GateFailed(refusal.gate_name, sentence, refusal.details) from refusal
-        judged.int8 = int8
+        judged = _judge_made(run, evidence, int8)
     with run.step("speed"):
         result, judged.speedup, faster = speed.check(evidence, subject, fp32)
         run.gates.append(result)
         # With nothing quantised it is the fp32 graph under another name.
         judged.worth_serving = faster and bool(int8.quantized)
+    return judged
+
+
+def _judge_optional(run: _Run, evidence: Evidence, made: Quantised, fp32: Subject) -> _Judged:
+    judged = _judge_made(run, evidence, made)
+    if KINDS[made.subject.variant].timed:
+        result, judged.speedup, judged.worth_serving = speed.check(evidence, made.subject, fp32)
+        run.gates.append(result)
+    judged.worth_serving = judged.worth_serving and bool(made.quantized)
+    return judged
+
+
+def _judge_made(run: _Run, evidence: Evidence, made: Quantised) -> _Judged:
+    """The gates of a variant made from fp32; a refusal says if the search had too little time."""
+    try:
+        judged = _judge_ranking(run, evidence, made.subject)
+    except GateFailed as refusal:
+        if (more := int8_report.shortage(made.search)) is None:
+            raise
+        sentence = f"{refusal.sentence}; {more}"
+        raise GateFailed(refusal.gate_name, sentence, refusal.details) from refusal
+    judged.made = made
     return judged
 
 
@@ -225,10 +248,13 @@ def _counted(judged: _Judged, choice: _Choice) -> dict[str, int]:
     """The operators that ONNX Runtime really runs, which must be those that were written."""
     model = judged.subject.model
     counts = optimized_op_counts(model)
+    if judged.subject.variant == "fp16":
+        return counts  # of the CPU, which has few float16 kernels and casts: nothing is expected of it
     expected = operators.expected_of(
         model,
-        quantized=len(judged.int8.quantized) if judged.int8 is not None else 0,
+        quantized=len(judged.made.quantized) if judged.made is not None else 0,
         rewritten=choice.transformer is not None,
+        variant=judged.subject.variant,
     )
     operators.require(judged.subject.variant, counts, expected)
     return counts
@@ -238,14 +264,16 @@ def _variant(judged: _Judged, graph: str, op_counts: dict[str, int]) -> Variant:
     name = judged.subject.variant
     return Variant(
         graphs={"fused": graph},
-        providers=PROVIDERS_OF[name],
-        quantization=QUANTIZATION_OF[name],
+        providers=list(KINDS[name].providers),
+        quantization=KINDS[name].quantization,
         worth_serving=judged.worth_serving,
         batch_invariance=judged.invariance,
         agreement=judged.agreement,
         quality=judged.quality,
         speedup_over_fp32=judged.speedup,
         op_counts={"fused": op_counts},
+        depends_on_batch_mates=KINDS[name].depends_on_batch_mates,
+        notes=list(KINDS[name].notes),
     )
 
 
@@ -259,8 +287,9 @@ def _source(spec: ExportSpec, choice: _Choice, judged: dict[str, _Judged]) -> di
             "linear": transformer.linear,
             "speedup": round(transformer.speedup, 2),
         }
-    if "int8" in judged and (int8 := judged["int8"].int8) is not None:
-        source["int8"] = int8_report.source_of(int8, len(spec.calibration))
+    for name, one in judged.items():
+        if one.made is not None:
+            source[name] = int8_report.source_of(one.made, len(spec.calibration))
     return source
 
 
@@ -282,9 +311,10 @@ def _report(run: _Run, evidence: Evidence, judged: dict[str, _Judged], choice: _
                 graph_bytes=one.subject.model.ByteSize(),
                 quality=one.quality,
                 speedup_over_fp32=one.speedup,
-                quantized=list(one.int8.quantized) if one.int8 else [],
-                kept_fp32=dict(one.int8.kept_fp32) if one.int8 else {},
-                search=int8_report.search_of(one.int8.search) if one.int8 else None,
+                quantized=list(one.made.quantized) if one.made else [],
+                kept_fp32=dict(one.made.kept_fp32) if one.made else {},
+                search=int8_report.search_of(one.made.search) if one.made else None,
+                notes=list(KINDS[name].notes),
             )
             for name, one in judged.items()
         ],

@@ -18,6 +18,7 @@ import torch
 
 from export import diagnose
 from export.codec import GRID_INDEX, GRID_POSITION, ROW_TO_CONTEXT, Codec, Encoded
+from export.fixed_sizes import listening
 from export.modules import ServingModule
 from export.spec import Array, ExportSpec
 from protos.grid import EMPTY
@@ -84,7 +85,7 @@ def trace(spec: ExportSpec, codec: Codec, example: Encoded) -> onnx.ModelProto:
     level = exporter_log.level
     exporter_log.setLevel(logging.ERROR)  # it reports every optional package that is not installed
     try:
-        with warnings.catch_warnings():
+        with warnings.catch_warnings(), listening(diagnose.last_users) as specialised:
             warnings.simplefilter("ignore")  # the exporter's own deprecations
             program = torch.onnx.export(
                 module,
@@ -103,12 +104,14 @@ def trace(spec: ExportSpec, codec: Codec, example: Encoded) -> onnx.ModelProto:
     except (
         Exception
     ) as error:  # the exporter raises whatever the user's functions raise, wrapped several times
-        raise ExportFailed(f"PyTorch could not trace the model: {diagnose.explain(error, replay)}") from error
+        raise ExportFailed(
+            f"PyTorch could not trace the model: {diagnose.explain(error, replay, specialised.place)}"
+        ) from error
     finally:
         exporter_log.setLevel(level)
     if refused is not None:
         raise ExportFailed(refused)
-    _require_inputs(model, codec)
+    _require_inputs(model, codec, diagnose.at(specialised.place))
     strip(model)
     finish(model)
     return model
@@ -185,7 +188,7 @@ def _example_feeds(codec: Codec, example: Encoded, sizes: Sequence[int]) -> dict
     return feeds
 
 
-def _require_inputs(model: onnx.ModelProto, codec: Codec) -> None:
+def _require_inputs(model: onnx.ModelProto, codec: Codec, place: str = "") -> None:
     given = [entry.name for entry in model.graph.input]
     if given != list(codec.input_names):
         raise ExportFailed(f"the graph has inputs {given}, not {list(codec.input_names)}")
@@ -195,8 +198,8 @@ def _require_inputs(model: onnx.ModelProto, codec: Codec) -> None:
             if found.dim_param != axis:
                 fixed = found.dim_value or found.dim_param
                 raise ExportFailed(
-                    f"tracing fixed axis {at} of input {entry.name!r} at {fixed}; it must stay {axis}: "
-                    "take sizes from tensors, not from Python numbers"
+                    f"tracing fixed axis {at} of input {entry.name!r} at {fixed}{place}; it must stay "
+                    f"{axis}: take sizes from tensors, not from Python numbers"
                 )
 
 

@@ -16,7 +16,7 @@ import numpy as np
 
 from measures.order import rank_order
 from protos import manifest as manifests
-from protos.manifest import NAME_PATTERN
+from protos.manifest import NAME_PATTERN, Manifest
 from server.catalog import Catalog, RefusedVersion, ServedVersion
 from server.config import Config
 from server.config import Model as ModelConfig
@@ -136,6 +136,8 @@ class Loader:
         for variant in (manifest.default_variant, *others):
             lane = Lane(manifest.model, manifest.version, variant)
             try:
+                if self._config.engine.kind != "fake":
+                    require_provider_of(manifest, variant, self._config.engine.providers)
                 loaded = self._load_variant(bundle, lane, golden, min(budget_ns.values()))
             except (BadBundle, EngineError) as error:
                 refused[variant] = str(error)
@@ -143,7 +145,9 @@ class Loader:
                 continue
             lanes[variant] = lane
             self._lanes[lane] = loaded
-        if not lanes:
+        # Scores that depend on batch-mates go to callers who name the variant, never to the others.
+        defaults = [variant for variant in lanes if not manifest.variants[variant].depends_on_batch_mates]
+        if not defaults:
             raise BadBundle("; ".join(f"{variant}: {reason}" for variant, reason in refused.items()))
         self._log.info(
             "version loaded",
@@ -152,7 +156,7 @@ class Loader:
             variants=list(lanes),
             load_s=round(time.perf_counter() - began, 3),
         )
-        return ServedVersion(bundle, decoder, lanes, next(iter(lanes)), refused, budget_ns)
+        return ServedVersion(bundle, decoder, lanes, defaults[0], refused, budget_ns)
 
     def _load_variant(
         self, bundle: Bundle, lane: Lane, golden: Sequence[RankingRequest], budget_ns: int
@@ -204,6 +208,19 @@ def find_versions(folder: Path) -> dict[str, list[int]]:
             if versions:
                 found[model.name] = sorted(versions, reverse=True)
     return found
+
+
+def require_provider_of(manifest: Manifest, variant: str, providers: Sequence[str]) -> None:
+    """Refuse a variant that was made for other execution providers: it would run slowly at best.
+
+    Raises:
+        BadBundle: names the variant's providers and those that are configured.
+    """
+    meant = manifest.variants[variant].providers
+    if "*" not in meant and not set(meant) & set(providers):
+        raise BadBundle(
+            f"variant {variant!r} is for {', '.join(meant)}; engine.providers has {', '.join(providers)}"
+        )
 
 
 def check_golden(
