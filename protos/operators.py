@@ -3,8 +3,8 @@
 Derived from what the exporter writes and from what rankers are built of: dense and embedding layers,
 attention, convolutions and recurrent cells over a history, int8 products. Left out on purpose: what runs a
 graph of its own (its size cannot be seen from outside), what draws random numbers (a score would not repeat),
-strings, sequences, images, shapes that depend on values, and every custom domain but com.microsoft's operators
-named here. To allow one more for everybody, add it here and to a test; on one server, see `model_files.operators`.
+strings, sequences, images, shapes that depend on values, and every custom domain but the operators of
+com.microsoft named here. To allow one more everywhere, add it here; on one server, `model_files.operators`.
 """
 
 from __future__ import annotations

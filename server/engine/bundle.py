@@ -18,6 +18,7 @@ from server.engine import references
 from server.engine.layout import Layout, UnsupportedBundle, Vocabulary
 
 _PATH_MAX = 1024
+_REASON_MAX = 200
 
 
 class BadBundle(Exception):
@@ -149,8 +150,10 @@ def _load_golden(path: Path, manifest: Manifest) -> dict[str, Scores]:
 def _read_scores(arrays: Any, name: str, variant: str) -> Scores:
     try:
         found = arrays[f"scores/{variant}"]
-    except Exception as error:  # as of any archive: unzipping, decompressing, reading the header
-        raise BadBundle(f"{name} has damaged scores of variant {variant!r}: {_line(error)}") from error
+    except Exception as error:  # unzipping and reading headers: no common base
+        raise BadBundle(
+            f"{name} has damaged scores of variant {variant!r} ({_line(error)}); export again"
+        ) from error
     if not isinstance(found, np.ndarray) or found.ndim != 1 or found.dtype.kind != "f":
         raise BadBundle(f"{name} has scores of variant {variant!r} that are no list of numbers")
     return found.astype(np.float32)
@@ -161,8 +164,10 @@ def _read_arrays(path: Path, name: str) -> Any:
     try:
         return np.load(path / name, mmap_mode="r", allow_pickle=False)
     except Exception as error:  # numpy evaluates headers: what it raises has no common base
-        raise BadBundle(f"{name} is no NumPy file: {_line(error)}") from error
+        raise BadBundle(f"{name} is no NumPy file ({_line(error)}); export the model again") from error
 
 
 def _line(error: Exception) -> str:
-    return (str(error).strip() or type(error).__name__).partition("\n")[0][:200]
+    text = (str(error).strip() or type(error).__name__).partition("\n")[0][:_REASON_MAX]
+    # numpy's advice is to trust the file; it quotes headers as they are.
+    return "it holds Python objects" if "pickle" in text else ascii(text)[1:-1]

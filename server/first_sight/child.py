@@ -58,10 +58,16 @@ def judge(question: Question) -> Verdict:
     if answers:
         return msgspec.json.decode(answers[-1], type=Verdict)
     file = stages[-1].decode() if stages else "bundle.json"
-    return Verdict(refused=f"{file}: {_why_it_died(status, in_time, limits)}")
+    return Verdict(refused=f"{file}: {cause_of_death(status, in_time, limits)}")
 
 
-def _why_it_died(status: int, in_time: bool, limits: ModelFiles) -> str:
+def cause_of_death(status: int, in_time: bool, limits: ModelFiles) -> str:
+    """The end of a sentence about a check that gave no answer.
+
+    Args:
+        status: as `os.waitpid` gives it.
+        in_time: it ended by itself.
+    """
     if not in_time:
         return f"its check took longer than {limits.wall_s_max:g} s (model_files.wall_s_max)"
     number = os.WTERMSIG(status) if os.WIFSIGNALED(status) else 0

@@ -42,14 +42,18 @@ def rehearse(path: Path, config: Config, stage: Stage) -> dict[str, str]:
     runs = config.engine.kind == "ort" and config.engine.providers == CPU
     refused: dict[str, str] = {}
     for variant in manifest.variants:
+        graph = ""
         try:
             graph = str(bundle.graph(variant).relative_to(path))
             stage(graph)
             check(path, graph, manifest, config.model_files)
             if runs:
                 _run(bundle, variant, golden, config)
-        except (BadBundle, BadGraph, EngineError, ProviderMissing) as error:
+        except (BadBundle, BadGraph) as error:
             refused[variant] = line(error)
+        except (EngineError, ProviderMissing) as error:
+            text = line(error).replace(f"{path}/", "").removeprefix(Path(graph).name).lstrip()
+            refused[variant] = f"{graph} {text}; export it again"
     return refused
 
 
