@@ -21,11 +21,10 @@ import msgspec
 import server.engine.ort  # noqa: F401 - here once, rather than in every fork
 from server.config import ModelFiles
 from server.engine.bundle import BadBundle
-from server.first_sight.rehearsal import rehearse
+from server.first_sight.rehearsal import NO_MEMORY, rehearse
 from server.first_sight.texts import line, shown, unforeseen
 from server.first_sight.verdict import Question, Verdict
 
-_NO_MEMORY = "it needs more memory than its files justify (model_files.memory_mib_extra); export it again"
 _ANSWER_BYTES_MAX = 1 << 20
 _STAGE, _ANSWER = b"@", b"="
 _MIB = 1 << 20
@@ -118,7 +117,7 @@ def _look(question: Question, descriptor: int) -> None:
         except BadBundle as error:
             verdict = Verdict(refused=line(error))
         except MemoryError:
-            verdict = Verdict(refused=f"{file}: {_NO_MEMORY}")
+            verdict = Verdict(refused=f"{file} {NO_MEMORY}")
         except Exception as error:
             verdict = Verdict(refused=unforeseen(file, error))
         os.write(descriptor, _ANSWER + msgspec.json.encode(verdict) + b"\n")

@@ -17,6 +17,10 @@ from server.wire import Decoder
 
 CPU = ["CPUExecutionProvider"]
 
+NO_MEMORY = "needs more memory than its files justify (model_files.memory_mib_extra); export it again"
+_OUT_OF_MEMORY = ("Failed to allocate memory", "bad_alloc", "bad allocation")
+"""As ONNX Runtime and C++ say it."""
+
 Stage = Callable[[str], None]
 """Told the file that is looked at next, so that a crash has a name."""
 
@@ -52,9 +56,15 @@ def rehearse(path: Path, config: Config, stage: Stage) -> dict[str, str]:
         except (BadBundle, BadGraph) as error:
             refused[variant] = line(error)
         except (EngineError, ProviderMissing) as error:
-            text = line(error).replace(f"{path}/", "").removeprefix(Path(graph).name).lstrip()
-            refused[variant] = f"{graph} {text}; export it again"
+            refused[variant] = _sentence(path, graph, str(error))
     return refused
+
+
+def _sentence(path: Path, graph: str, text: str) -> str:
+    if any(words in text for words in _OUT_OF_MEMORY):
+        return f"{graph} {NO_MEMORY}"
+    text = line(Exception(text)).replace(f"{path}/", "").removeprefix(Path(graph).name).lstrip()
+    return f"{graph} {text}; export it again"
 
 
 def _run(bundle: Bundle, variant: str, golden: list[RankingRequest], config: Config) -> None:
