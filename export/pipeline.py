@@ -11,6 +11,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import onnx
+
 from export import bundle, context_share, golden, head_calibration, int8_report, operators, report_html
 from export.codec import Codec
 from export.describe import Parts, manifest_of
@@ -44,6 +46,7 @@ from export.tracing import trace
 from export.transformer.rewrite import Rewritten, rewrite
 from export.variant_search import SEARCH_SECONDS
 from export.variants import KINDS, OPTIONAL, build_optional
+from export.weights import INLINE_BYTES_MAX, require_room, weight_bytes
 from protos.manifest import Agreement, BatchInvariance, Manifest, Quality, Variant
 
 VARIANTS = ("fp32", "int8")
@@ -92,6 +95,7 @@ def export(
     source: str,
     progress: Callable[[str], None] | None = None,
     search_seconds: float = SEARCH_SECONDS,
+    inline_bytes_max: int = INLINE_BYTES_MAX,
 ) -> Report:
     """Export a ranker, judge it, and write its bundle to `out/NAME/VERSION`.
 
@@ -102,10 +106,11 @@ def export(
         source: the spec's address, `module:function`, kept in the manifest.
         progress: called with each of STEPS as it starts.
         search_seconds: limit of the search for products that int8 must leave in fp32.
+        inline_bytes_max: a graph with more bytes of weights has them in a file beside it.
 
     Raises:
         GateFailed: a gate refused the model or a variant; nothing is written.
-        ExportFailed: PyTorch could not turn the model into a graph.
+        ExportFailed: PyTorch could not turn the model into a graph that servers load, or the disk is full.
         ValueError: the spec contradicts itself or its requests.
     """
     if "fp32" not in variants or set(variants) - set(KINDS):
@@ -122,6 +127,7 @@ def export(
         evidence = Evidence.gather(spec, codec, Reference(spec, codec))
     with run.step("trace"):
         model = trace(spec, codec, evidence.requests[0])
+        require_room(out, weight_bytes(model), "the fp32 graph")  # before minutes of gates
         transformer = rewrite(model, feeds_of(evidence, 8, 8))
         model = model if transformer is None else transformer.model
     judged = {"fp32": _judge_fp32(run, evidence, Subject("fp32", model))}
@@ -138,7 +144,9 @@ def export(
     default = "int8" if "int8" in judged and judged["int8"].worth_serving else "fp32"
     share = context_share.measure(evidence, judged[default].subject)
     with run.step("write"):
-        return _write(run, evidence, judged, _Choice(out, source, default, share, transformer))
+        return _write(
+            run, evidence, judged, _Choice(out, source, default, share, transformer, inline_bytes_max)
+        )
 
 
 def _judge_fp32(run: _Run, evidence: Evidence, subject: Subject) -> _Judged:
@@ -206,6 +214,7 @@ class _Choice:
     default_variant: str
     context_share: float
     transformer: Rewritten | None
+    inline_bytes_max: int
 
 
 def _write(run: _Run, evidence: Evidence, judged: dict[str, _Judged], choice: _Choice) -> Report:
@@ -218,8 +227,13 @@ def _write(run: _Run, evidence: Evidence, judged: dict[str, _Judged], choice: _C
     report = _report(run, evidence, judged, choice)
     for entry in report.variants:
         entry.operators = op_counts[entry.variant]
+    models = {name: one.subject.model for name, one in judged.items()}
+    require_room(choice.out, bundle.bytes_of(evidence, models.values()), "the bundle")
     with bundle.staging(choice.out, spec.name) as folder:
-        graphs = {name: bundle.write_graph(folder, name, one.subject.model) for name, one in judged.items()}
+        graphs = {
+            name: bundle.write_graph(folder, name, model, choice.inline_bytes_max)
+            for name, model in models.items()
+        }
         bundle.write_golden(folder, evidence, rows, scores)
         parts = Parts(
             spec=spec,
@@ -242,6 +256,12 @@ def _write(run: _Run, evidence: Evidence, judged: dict[str, _Judged], choice: _C
         path, _ = bundle.publish(folder, seal)
     report.path = str(path)
     return report
+
+
+def _size_of(model: onnx.ModelProto) -> int:
+    """Of the graph and its weights; beyond protobuf's end, of the weights."""
+    size = weight_bytes(model)
+    return size if size > INLINE_BYTES_MAX else model.ByteSize()
 
 
 def _counted(judged: _Judged, choice: _Choice) -> dict[str, int]:
@@ -308,7 +328,7 @@ def _report(run: _Run, evidence: Evidence, judged: dict[str, _Judged], choice: _
             VariantReport(
                 variant=name,
                 worth_serving=one.worth_serving,
-                graph_bytes=one.subject.model.ByteSize(),
+                graph_bytes=_size_of(one.subject.model),
                 quality=one.quality,
                 speedup_over_fp32=one.speedup,
                 quantized=list(one.made.quantized) if one.made else [],

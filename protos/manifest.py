@@ -230,6 +230,8 @@ def decode(data: bytes) -> Manifest:
         manifest = msgspec.json.decode(data, type=Manifest)
     except msgspec.DecodeError as error:  # ValidationError is one of these
         raise ValueError(f"{MANIFEST_FILE}: {error}") from error
+    except RecursionError:
+        raise ValueError(f"{MANIFEST_FILE}: nested too deeply; export the model again") from None
     if manifest.format.name != FORMAT_NAME or manifest.format.major != FORMAT_MAJOR:
         raise ValueError(
             f"{MANIFEST_FILE}: format {manifest.format.name} {manifest.format.major} is not "
