@@ -18,12 +18,12 @@ from export.codec import Codec
 from export.describe import Parts, manifest_of
 from export.encoding import OnDemand
 from export.gates import (
-    GateFailed,
     GateResult,
     agreement,
     batch_invariance,
     calibration,
     context_once,
+    distance,
     heads,
     independence,
     parity,
@@ -161,7 +161,7 @@ def _judge_fp32(run: _Run, evidence: Evidence, subject: Subject) -> _Judged:
 def _judge_int8(run: _Run, evidence: Evidence, int8: Quantised, fp32: Subject) -> _Judged:
     subject = int8.subject
     with run.step("int8 gates"):
-        judged = _judge_made(run, evidence, int8)
+        judged = _judge_made(run, evidence, int8, fp32)
     with run.step("speed"):
         result, judged.speedup, faster = speed.check(evidence, subject, fp32)
         run.gates.append(result)
@@ -171,7 +171,7 @@ def _judge_int8(run: _Run, evidence: Evidence, int8: Quantised, fp32: Subject) -
 
 
 def _judge_optional(run: _Run, evidence: Evidence, made: Quantised, fp32: Subject) -> _Judged:
-    judged = _judge_made(run, evidence, made)
+    judged = _judge_made(run, evidence, made, fp32)
     if KINDS[made.subject.variant].timed:
         result, judged.speedup, judged.worth_serving = speed.check(evidence, made.subject, fp32)
         run.gates.append(result)
@@ -179,15 +179,11 @@ def _judge_optional(run: _Run, evidence: Evidence, made: Quantised, fp32: Subjec
     return judged
 
 
-def _judge_made(run: _Run, evidence: Evidence, made: Quantised) -> _Judged:
-    """The gates of a variant made from fp32; a refusal says if the search had too little time."""
-    try:
+def _judge_made(run: _Run, evidence: Evidence, made: Quantised, fp32: Subject) -> _Judged:
+    """The gates of a variant made from fp32."""
+    with int8_report.explaining(made.search):
         judged = _judge_ranking(run, evidence, made.subject)
-    except GateFailed as refusal:
-        if (more := int8_report.shortage(made.search)) is None:
-            raise
-        sentence = f"{refusal.sentence}; {more}"
-        raise GateFailed(refusal.gate_name, sentence, refusal.details) from refusal
+    run.gates.append(distance.check(evidence, made.subject, fp32))
     judged.made = made
     return judged
 
