@@ -2,7 +2,8 @@
 
 Rules: string dynamic dimensions (they raise where the model specialises; `Dim.AUTO` silently bakes a size
 in); example sizes >= 2 and unlike every other size in the model (sizes 0 and 1 are specialised, equal sizes
-are merged); ragged axes are fixed at their maximum, because the server always pads to it.
+are merged); ragged axes of contexts are fixed at their maximum, because the server always pads to it; a
+length axis of candidates stays symbolic, because it never does.
 """
 
 from __future__ import annotations
@@ -69,13 +70,13 @@ def trace(spec: ExportSpec, codec: Codec, example: Encoded) -> onnx.ModelProto:
         ExportFailed: tracing failed or specialised a dimension, or the graph is too large.
     """
     module = ServingModule(spec, codec).eval()
-    rows, candidates = _example_sizes(spec, module)
-    feeds = _example_feeds(codec, example, rows, candidates)
+    rows, candidates, tokens = _example_sizes(spec, module)
+    feeds = _example_feeds(codec, example, rows, candidates, tokens)
     tensors = {name: torch.from_numpy(feeds[name]) for name in codec.input_names}
-    symbols = {name: {0: axis_of(codec, name)} for name in codec.input_names}
+    symbols = {name: dict(enumerate(_named_axes(codec, name))) for name in codec.input_names}
 
     def replay(more: int) -> object:
-        other = _example_feeds(codec, example, rows + more, candidates + more)
+        other = _example_feeds(codec, example, rows + more, candidates + more, tokens)
         with torch.inference_mode():
             return module({name: torch.from_numpy(array) for name, array in other.items()})
 
@@ -118,6 +119,12 @@ def axis_of(codec: Codec, name: str) -> str:
     return "R" if name in codec.context_names else "N"
 
 
+def _named_axes(codec: Codec, name: str) -> tuple[str, ...]:
+    """Names of an input's leading axes, those that vary."""
+    length = (codec.length[0],) if codec.length is not None and name in codec.with_length else ()
+    return (axis_of(codec, name), *length)
+
+
 def strip(model: onnx.ModelProto) -> None:
     """Remove stack traces, source paths and doc strings, in place.
 
@@ -151,18 +158,30 @@ def finish(model: onnx.ModelProto) -> None:
         raise ExportFailed(f"the exported graph is not valid: {error}") from error
 
 
-def _example_sizes(spec: ExportSpec, module: ServingModule) -> tuple[int, int]:
+def _example_sizes(spec: ExportSpec, module: ServingModule) -> tuple[int, int, int]:
     taken = {size for tensor in module.state_dict().values() for size in tensor.shape}
     taken |= {size for entry in spec.inputs for size in entry.shape if isinstance(size, int)}
     taken |= set(spec.axes.values())
     free = [prime for prime in _PRIMES if prime not in taken]
+    longest = max((spec.axes[axis] for axis in spec.lengths), default=0)
+    short = [prime for prime in free[2:] if prime <= longest]
     if len(free) < 2:
         raise ExportFailed("the model's tensors have every small prime as a size: no example size is left")
-    return free[0], free[1]
+    if not spec.lengths:
+        return free[0], free[1], 0
+    if not short:
+        raise ExportFailed(
+            f"axis {next(iter(spec.lengths))!r} of at most {longest} leaves no example size unlike all other "
+            "sizes of the model: make it longer"
+        )
+    return free[0], free[1], short[0]
 
 
-def _example_feeds(codec: Codec, example: Encoded, rows: int, candidates: int) -> dict[str, Array]:
+def _example_feeds(
+    codec: Codec, example: Encoded, rows: int, candidates: int, tokens: int
+) -> dict[str, Array]:
     one = codec.feeds([example.take(np.zeros(1, np.int64))])
+    one |= {name: np.ascontiguousarray(example.candidates[name][:1, :tokens]) for name in codec.with_length}
     feeds = {
         name: np.repeat(array, rows if axis_of(codec, name) == "R" else candidates, axis=0)
         for name, array in one.items()
@@ -177,12 +196,13 @@ def _require_inputs(model: onnx.ModelProto, codec: Codec) -> None:
     if given != list(codec.input_names):
         raise ExportFailed(f"the graph has inputs {given}, not {list(codec.input_names)}")
     for entry in model.graph.input:
-        first = entry.type.tensor_type.shape.dim[0]
-        if first.dim_param != axis_of(codec, entry.name):
-            raise ExportFailed(
-                f"tracing fixed axis 0 of input {entry.name!r} at {first.dim_value or first.dim_param}; it "
-                f"must stay {axis_of(codec, entry.name)}: take sizes from tensors, not from Python numbers"
-            )
+        for at, wanted in enumerate(_named_axes(codec, entry.name)):
+            found = entry.type.tensor_type.shape.dim[at]
+            if found.dim_param != wanted:
+                raise ExportFailed(
+                    f"tracing fixed axis {at} of input {entry.name!r} at "
+                    f"{found.dim_value or found.dim_param}; it must stay {wanted}: take sizes from tensors, not from Python numbers"
+                )
 
 
 def _clear_graph(graph: onnx.GraphProto) -> None:

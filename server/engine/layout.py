@@ -17,7 +17,7 @@ class UnsupportedBundle(Exception):
     """The bundle is sound, but asks for something that this server does not do. One sentence."""
 
 
-KNOWN_FEATURES = frozenset({"vocab"})
+KNOWN_FEATURES = frozenset({"length_axis", "vocab"})
 """Entries of `format.requires` that this server understands."""
 
 _ROLES = frozenset(
@@ -31,6 +31,24 @@ _TABLE_ID_MAX: Final = 1 << 62
 
 
 @dataclass(frozen=True, slots=True)
+class LengthAxis:
+    """The axis along which candidates differ in length; positions are those of `Layout.candidates`.
+
+    Attributes:
+        longest: most tokens of a candidate.
+        source: of the input that tells the lengths (`protos.row_lengths`).
+        pad_value: of that input.
+        columns: of the inputs that have the axis, behind N.
+    """
+
+    name: str
+    longest: int
+    source: int
+    pad_value: float
+    columns: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class Layout:
     """The inputs of a flat bundle by role. Payload tuples follow `context` and `candidates`.
 
@@ -40,6 +58,7 @@ class Layout:
         candidates: candidate, candidate_id and prior_score inputs, in manifest order.
         row_to_context: name of that input; None for a graph that needs no context.
         ragged_max: axis name -> size to pad to.
+        length: the length axis of candidates; None: all are alike.
         heads: output name -> head.
         context_names, column_names: the tensors that a request must bring, no more and no less.
     """
@@ -49,6 +68,7 @@ class Layout:
     candidates: tuple[Input, ...]
     row_to_context: str | None
     ragged_max: Mapping[str, int]
+    length: LengthAxis | None
     heads: Mapping[str, str]
     context_names: frozenset[str]
     column_names: frozenset[str]
@@ -72,15 +92,17 @@ class Layout:
                 raise UnsupportedBundle(f"input {entry.name!r}: role {entry.role!r} is not supported yet")
             if entry.from_catalog:
                 raise UnsupportedBundle(f"input {entry.name!r}: from_catalog is not supported yet")
+        candidates = tuple(
+            e for e in manifest.inputs if e.role in ("candidate", "candidate_id", "prior_score")
+        )
         gather = [entry.name for entry in manifest.inputs if entry.role == "row_to_context"]
         return cls(
             context=tuple(e for e in manifest.inputs if e.role == "context"),
             lengths={e.of: e.name for e in manifest.inputs if e.role == "context_length" and e.of},
-            candidates=tuple(
-                e for e in manifest.inputs if e.role in ("candidate", "candidate_id", "prior_score")
-            ),
+            candidates=candidates,
             row_to_context=gather[0] if gather else None,
             ragged_max={name: axis.max for name, axis in manifest.axes.items()},
+            length=_length_axis(manifest, candidates),
             heads={output.name: output.head for output in manifest.outputs},
             context_names=frozenset(e.name for e in manifest.inputs if e.role == "context"),
             column_names=frozenset(e.name for e in manifest.inputs if e.role == "candidate"),
@@ -89,6 +111,15 @@ class Layout:
     def padded_shape(self, entry: Input) -> tuple[int, ...]:
         """Shape of one context row as the graph sees it, without the batch axis."""
         return tuple(self.ragged_max[a] if isinstance(a, str) else a for a in entry.shape[1:])
+
+
+def _length_axis(manifest: Manifest, candidates: tuple[Input, ...]) -> LengthAxis | None:
+    for name, axis in manifest.axes.items():
+        if axis.lengths is not None:
+            source = [entry.name for entry in candidates].index(axis.lengths)
+            columns = tuple(at for at, entry in enumerate(candidates) if name in entry.shape[1:])
+            return LengthAxis(name, axis.max, source, candidates[source].pad_value, columns)
+    return None
 
 
 @dataclass(frozen=True, slots=True)
