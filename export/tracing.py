@@ -201,7 +201,8 @@ def _require_inputs(model: onnx.ModelProto, codec: Codec) -> None:
             if found.dim_param != wanted:
                 raise ExportFailed(
                     f"tracing fixed axis {at} of input {entry.name!r} at "
-                    f"{found.dim_value or found.dim_param}; it must stay {wanted}: take sizes from tensors, not from Python numbers"
+                    f"{found.dim_value or found.dim_param}; it must stay {wanted}: "
+                    "take sizes from tensors, not from Python numbers"
                 )
 
 

@@ -153,7 +153,7 @@ class Dispatcher:
             }
 
     def tokens(self) -> dict[tuple[str, str], TokensRun]:
-        """Tokens run so far by (model, variant), of those whose candidates have lengths; any thread may ask."""
+        """Tokens run so far by (model, variant), where candidates have lengths; any thread may ask."""
         found: dict[tuple[str, str], TokensRun] = {}
         for lane, runtime in list(self._runtimes.items()):
             if isinstance(runtime.engine, ByLength):

@@ -40,7 +40,7 @@ def sweep(
             times_ns[at].append(_time_ns(parts, engine, packer, brake))
         if time.perf_counter() > ends:
             break
-    # In what the lane counts, rows or tokens. The median, so that the first run's allocations do not count as the model's.
+    # The median, so that the first run's allocations do not count as the model's.
     return [
         Point(requests, sum(part.load for part in parts), sorted(took)[len(took) // 2])
         for (requests, _, parts), took in zip(shapes, times_ns, strict=True)

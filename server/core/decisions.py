@@ -78,7 +78,7 @@ class Rejected:
         retry_after_ns: when the plan expects room; None when waiting cannot help.
         minimum_ns: predicted time of this ticket on an idle executor.
         queue_ns: predicted time until everything admitted before is done.
-        rows_per_s: what the executors can score of this lane, were all rows like this ticket's; 0 where nobody
+        rows_per_s: what the executors can score of this lane, of rows like this ticket's; 0 where nobody
             asked.
     """
 

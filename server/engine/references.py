@@ -65,8 +65,8 @@ def _check_shape(entry: Input, manifest: Manifest) -> None:
             has_lengths = size in manifest.axes and manifest.axes[size].lengths is not None
             if per_candidate and (at or not has_lengths):
                 raise LooseEnd(
-                    f"input {entry.name!r}: axis {size!r} of a candidate must be a number, or the first and one "
-                    "that has lengths"
+                    f"input {entry.name!r}: axis {size!r} of a candidate must be a number, or the first "
+                    "and one that has lengths"
                 )
             if has_lengths and not per_candidate:
                 raise LooseEnd(f"input {entry.name!r}: axis {size!r} is the candidates' length axis")
