@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from html import escape
 
 from export import int8_report, report_heads
+from export.gates import speed
 from export.gates.verdict import GateResult, Number
 from export.report import Report, VariantReport
 
@@ -75,7 +76,7 @@ def _quality(report: Report) -> str:
         low, high = found.ci95
         rows.append(
             [
-                escape(entry.variant),
+                escape(entry.variant) + _notes(entry),
                 f"{found.value:.4f}",
                 f"{found.delta_rel:+.2%} [{low:+.2%}, {high:+.2%}]",
                 f'<span class="{found.verdict}">{found.verdict}</span>',
@@ -86,6 +87,10 @@ def _quality(report: Report) -> str:
     return _table(head, rows, numeric={1}) + note
 
 
+def _notes(entry: VariantReport) -> str:
+    return "".join(f'<br><span class="soft">{escape(note)}</span>' for note in entry.notes)
+
+
 def _speed(report: Report) -> Iterable[str]:
     for entry in report.variants:
         if not entry.speedup_over_fp32:
@@ -93,7 +98,7 @@ def _speed(report: Report) -> Iterable[str]:
         yield f"<h2>Speed of {escape(entry.variant)} over fp32</h2>"
         yield _bars(entry.speedup_over_fp32)
         if not entry.worth_serving:
-            yield '<p class="warning">Not worth serving: fp32 stays the default.</p>'
+            yield f'<p class="warning">{speed.shortfall(entry.variant).capitalize()}.</p>'
         yield '<p class="soft">One thread, R contexts and N candidates in a run, medians.</p>'
 
 

@@ -171,9 +171,8 @@ class Loader:
                 continue
             lanes[variant] = lane
             runnable[lane] = loaded
-        # Scores that depend on batch-mates go to callers who name the variant, never to the others.
-        defaults = [variant for variant in lanes if not manifest.variants[variant].depends_on_batch_mates]
-        if not defaults:
+        default = default_of(manifest, list(lanes))
+        if default is None:
             raise BadBundle("; ".join(f"{variant}: {reason}" for variant, reason in refused.items()))
         self._lanes |= runnable
         self._log.info(
@@ -183,7 +182,7 @@ class Loader:
             variants=list(lanes),
             load_s=round(time.perf_counter() - began, 3),
         )
-        return ServedVersion(bundle, decoder, lanes, defaults[0], refused, budget_ns)
+        return ServedVersion(bundle, decoder, lanes, default, refused, budget_ns)
 
     def _load_variant(
         self, bundle: Bundle, lane: Lane, golden: Sequence[RankingRequest], budget_ns: int
@@ -242,6 +241,15 @@ def find_versions(folder: Path) -> dict[str, list[int]]:
             if versions:
                 found[model.name] = sorted(versions, reverse=True)
     return found
+
+
+def default_of(manifest: Manifest, loaded: Sequence[str]) -> str | None:
+    """What a request without a variant gets: the first of the loaded whose scores are its own.
+
+    Scores that depend on batch-mates go to callers who name the variant, never to the others; None =
+    nothing is left.
+    """
+    return next((name for name in loaded if not manifest.variants[name].depends_on_batch_mates), None)
 
 
 def require_provider_of(manifest: Manifest, variant: str, providers: Sequence[str]) -> None:
