@@ -45,6 +45,16 @@ def sweep(
     ]
 
 
+def run_largest(payloads: Sequence[Payload], engine: Engine, packer: Packer) -> None:
+    """Run once what takes the most memory of the sweep.
+
+    Raises:
+        EngineError: the run failed.
+    """
+    requests, rows = max(SHAPES)
+    engine.run(packer.pack(_payloads(payloads, requests, rows)))
+
+
 def _payloads(payloads: Sequence[Payload], requests: int, rows: int) -> list[Payload]:
     counts = [rows * (at + 1) // requests - rows * at // requests for at in range(requests)]
     return [_resized(payloads[at % len(payloads)], count) for at, count in enumerate(counts)]
