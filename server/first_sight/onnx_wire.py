@@ -75,8 +75,8 @@ MESSAGES: Final[Mapping[str, Mapping[int, Field]]] = {
     ),
     "Value": _table("1 name b, 2 type b, 3 doc_string b, 4 metadata_props b*"),
     "Type": _table(
-        "1 tensor_type b, 4 sequence_type b, 5 map_type b, 6 denotation b, 7 opaque_type b, 8 sparse_tensor_type b,"
-        "9 optional_type b"
+        "1 tensor_type b, 4 sequence_type b, 5 map_type b, 6 denotation b, 7 opaque_type b,"
+        "8 sparse_tensor_type b, 9 optional_type b"
     ),
     "TensorType": _table("1 elem_type v, 2 shape b"),
     "Shape": _table("1 dim b*"),

@@ -27,7 +27,7 @@ FIELDS_MAX = 100
 
 @pytest.mark.parametrize("kind", MESSAGES)
 def test_the_table_is_onnx_own(kind: str) -> None:
-    """Every field has the number and name that the onnx package gives it, and none of its fields is missing."""
+    """Every field has the number and name that the onnx package gives it; none is missing."""
     theirs = {(field.number, field.name) for field in MESSAGE_OF[kind].DESCRIPTOR.fields}
     assert theirs == {(number, field.name) for number, field in MESSAGES[kind].items()}
 
