@@ -11,8 +11,6 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
-import onnx
-
 from export import bundle, context_share, golden, head_calibration, int8_report, operators, report_html
 from export.codec import Codec
 from export.describe import Parts, manifest_of
@@ -46,7 +44,7 @@ from export.tracing import trace
 from export.transformer.rewrite import Rewritten, rewrite
 from export.variant_search import SEARCH_SECONDS
 from export.variants import KINDS, OPTIONAL, build_optional
-from export.weights import INLINE_BYTES_MAX, require_room, weight_bytes
+from export.weights import INLINE_BYTES_MAX, require_room, total_bytes, weight_bytes
 from protos.manifest import Agreement, BatchInvariance, Manifest, Quality, Variant
 
 VARIANTS = ("fp32", "int8")
@@ -254,12 +252,6 @@ def _write(run: _Run, evidence: Evidence, judged: dict[str, _Judged], choice: _C
     return report
 
 
-def _size_of(model: onnx.ModelProto) -> int:
-    """Of the graph and its weights; beyond protobuf's end, of the weights."""
-    size = weight_bytes(model)
-    return size if size > INLINE_BYTES_MAX else model.ByteSize()
-
-
 def _counted(judged: _Judged, choice: _Choice) -> dict[str, int]:
     """The operators that ONNX Runtime really runs, which must be those that were written."""
     model = judged.subject.model
@@ -324,7 +316,7 @@ def _report(run: _Run, evidence: Evidence, judged: dict[str, _Judged], choice: _
             VariantReport(
                 variant=name,
                 worth_serving=one.worth_serving,
-                graph_bytes=_size_of(one.subject.model),
+                graph_bytes=total_bytes(one.subject.model),
                 quality=one.quality,
                 speedup_over_fp32=one.speedup,
                 quantized=list(one.made.quantized) if one.made else [],

@@ -81,6 +81,16 @@ def _calls_ns(engine: Engine, batches: Sequence[Batch]) -> int:
     return clock() - began_ns
 
 
+def run_largest(payloads: Sequence[Payload], engine: Engine, packer: Packer) -> None:
+    """Run once what takes the most memory of the sweep.
+
+    Raises:
+        EngineError: the run failed.
+    """
+    requests, rows = max(SHAPES)
+    engine.run(packer.pack(_payloads(payloads, requests, rows)))
+
+
 def _payloads(payloads: Sequence[Payload], requests: int, rows: int) -> list[Payload]:
     counts = [rows * (at + 1) // requests - rows * at // requests for at in range(requests)]
     return [_resized(payloads[at % len(payloads)], count) for at, count in enumerate(counts)]
