@@ -1,8 +1,8 @@
 """Requests as traffic brings them: how many candidates, and how long each is, [CLS] query [SEP] text [SEP].
 
 Drawn from counted histograms (`traffic` of `examples.data`: WordPieces of queries and texts, candidates per
-query); where they are missing, from distributions of the same means, and `source` says so. A request's query is
-part of each of its candidates, so its length is drawn once.
+query); where they are missing, from distributions of the same means, and `source` says so. A request's query
+is part of each of its candidates, so its length is drawn once.
 """
 
 from __future__ import annotations

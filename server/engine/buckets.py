@@ -37,8 +37,8 @@ def buckets(lengths: NDArray[np.int64], call_tokens: float) -> list[NDArray[np.i
         call_tokens: what an engine call costs beside its tokens, in tokens.
 
     Returns:
-        row numbers of each group, int64, the longest last; every row is in one. A group is to be padded to its
-        own longest.
+        row numbers of each group, int64, the longest last; every row is in one. A group is to be padded to
+        its own longest.
     """
     if len(lengths) == 0:
         return []

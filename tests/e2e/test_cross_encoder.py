@@ -70,7 +70,8 @@ def test_the_bundle_says_what_was_rewritten(bundle: Path) -> None:
     assert 1 < int8.op_counts["fused"]["MatMulIntegerToFloat"] == len(manifest.source["int8"]["quantized"])
     assert not {"SkipLayerNormalization", "BiasGelu"} & set(int8.op_counts["fused"])
     assert int8.batch_invariance is not None
-    assert int8.batch_invariance.bitwise
+    assert int8.batch_invariance.relative_to_std < 5e-2  # the width varies with the batch, too
+    assert ["N*S"] == manifest.cost_axes
 
 
 def test_the_server_ranks_as_pytorch_does(bundle: Path, spec: ExportSpec, asker: Asker) -> None:

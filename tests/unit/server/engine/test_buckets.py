@@ -1,4 +1,4 @@
-"""Groups of like length: every row once, the cheapest grouping there is, and little padding in real traffic."""
+"""Groups of like length: every row once, no grouping is cheaper, and little padding in real traffic."""
 
 from __future__ import annotations
 
