@@ -33,7 +33,7 @@ SERVER_LAYERS = (
     {"ranking", "loader", "overview"},
     {"dispatcher", "catalog", "policies", "cost_store"},
     {"wire", "reply", "run", "warm_up"},
-    {"tensor_field", "heads", "waiter", "refusals"},
+    {"tensor_field", "length_field", "heads", "waiter", "refusals"},
     {"engine", "metrics"},
     {"core", "status", "logs"},
     {"tuning"},

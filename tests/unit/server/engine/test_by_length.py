@@ -11,9 +11,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from protos.manifest import Axis, Input, Manifest
-from server.domain import Payload, Scores
+from server.domain import Payload, Scores, TokensRun
 from server.engine.api import Batch, Brake, EngineError
-from server.engine.by_length import ByLength, TokensRun, scatter
+from server.engine.by_length import ByLength, scatter
 from server.engine.layout import Layout
 from server.engine.tensors import Packer
 from tests.bundles.tiny import TINY
