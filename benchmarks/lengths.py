@@ -2,10 +2,10 @@
 
     python -m benchmarks.lengths
 
-A cross-encoder of two layers of width 128, traced and rewritten, random weights, fp32, one thread. Runs of one
-and of four requests are drawn from the counted lengths; both ways score the same runs in turns, processor
-time, first rounds left out; the mean of the rounds' ratios with a 95 % bootstrap interval. Tokens are the candidates' own:
-padding is no work done. The groups' time holds sorting, cutting, gathering and scattering.
+A cross-encoder of two layers of width 128, traced and rewritten, random weights, fp32, one thread. Runs of
+one and of four requests are drawn from the counted lengths; both ways score the same runs in turns, processor
+time, first rounds left out; the mean of the rounds' ratios with a 95 % bootstrap interval. Tokens are the
+candidates' own: padding is no work done. The groups' time holds sorting, cutting, gathering and scattering.
 """
 
 from __future__ import annotations
