@@ -69,11 +69,9 @@ def main() -> None:
             found = _measure(engine, layout, runs, call)
             ratio = bootstrap_mean(found.padded_s / found.grouped_s)
             tokens = found.grouped.tokens / (ROUNDS - 1)
-            out.write(
-                f"{kind:<27}x{together}  padded {_rate(tokens, found.padded_s)}, waste {_waste(found.padded)}; "
-                f"grouped {_rate(tokens, found.grouped_s)}, waste {_waste(found.grouped)}; "
-                f"{ratio.mean:.2f}x [{ratio.low:.2f}, {ratio.high:.2f}]  ({traffic.source})\n"
-            )
+            out.write(f"{kind:<27}x{together}  {_way('padded', tokens, found.padded_s, found.padded)}; ")
+            out.write(f"{_way('grouped', tokens, found.grouped_s, found.grouped)}; ")
+            out.write(f"{ratio.mean:.2f}x [{ratio.low:.2f}, {ratio.high:.2f}]  ({traffic.source})\n")
 
 
 def _measure(engine: ByLength, layout: Layout, runs: list[list[Payload]], call: float) -> Measured:
@@ -141,12 +139,9 @@ def _payload(lengths: Lengths, rng: np.random.Generator) -> Payload:
     return Payload((), columns, len(lengths), lengths)
 
 
-def _rate(tokens: float, seconds: NDArray[np.float64]) -> str:
-    return f"{tokens / float(np.median(seconds)) / 1e3:.0f}k tokens/s"
-
-
-def _waste(run: TokensRun) -> str:
-    return f"{1 - run.tokens / run.computed:.1%}"
+def _way(name: str, tokens: float, seconds: NDArray[np.float64], run: TokensRun) -> str:
+    rate = tokens / float(np.median(seconds)) / 1e3
+    return f"{name} {rate:.0f}k tokens/s, waste {1 - run.tokens / run.computed:.1%}"
 
 
 if __name__ == "__main__":
