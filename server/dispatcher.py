@@ -17,9 +17,9 @@ from typing import Any, NoReturn
 from server import refusals
 from server.core.decisions import Admitted, Dispatch, Idle, Lane, Part, Rejected, Snapshot, Stuck, Ticket
 from server.core.policy import Policy
-from server.domain import Payload, Scored
+from server.domain import Payload, Scored, TokensRun
 from server.engine.api import EngineError
-from server.engine.by_length import ByLength, TokensRun
+from server.engine.by_length import ByLength
 from server.errors import Reason, Refusal, Refused
 from server.metrics import Metrics
 from server.run import LaneRuntime, Result, clock_ns, run

@@ -82,6 +82,13 @@ class RankingRequest(msgspec.Struct, frozen=True, eq=False):
     return_heads: tuple[str, ...] = ()
 
 
+class TokensRun(msgspec.Struct, frozen=True):
+    """Tokens of the candidates that were run, and those that were computed: the same with padding."""
+
+    tokens: int = 0
+    computed: int = 0
+
+
 class RunStamps(msgspec.Struct, frozen=True):
     """One run's times, absolute monotonic ns, and its shape."""
 

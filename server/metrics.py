@@ -15,7 +15,7 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Histo
 from prometheus_client.registry import Collector
 
 from server.core.decisions import Snapshot
-from server.engine.by_length import TokensRun
+from server.domain import TokensRun
 from server.errors import RULES, Kind, Reason
 
 LATENCY_MS = (

@@ -8,23 +8,14 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Mapping
-from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
-from server.domain import Array, Scores
+from server.domain import Array, Scores, TokensRun
 from server.engine.api import Batch, Brake, Engine, EngineError
 from server.engine.buckets import buckets
 from server.engine.layout import Layout
-
-
-@dataclass(frozen=True, slots=True)
-class TokensRun:
-    """Tokens of the candidates that were run, and those that were computed: the same with padding."""
-
-    tokens: int = 0
-    computed: int = 0
 
 
 class ByLength:
