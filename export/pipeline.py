@@ -22,12 +22,16 @@ from export.gates import (
     calibration,
     context_once,
     heads,
+    isolation,
     parity,
+    permutation,
     quality,
     shapes,
+    slices,
     speed,
 )
 from export.gates.evidence import Evidence, Subject
+from export.gates.slices import SliceReport
 from export.gates.speed import feeds_of
 from export.head_calibration import Fitted
 from export.head_report import heads_of
@@ -54,6 +58,7 @@ class _Judged:
     agreement: Agreement
     quality: Quality
     invariance: BatchInvariance
+    slices: list[SliceReport] = field(default_factory=list)
     int8: Int8 | None = None
     speedup: dict[str, float] = field(default_factory=dict)
     worth_serving: bool = True
@@ -156,9 +161,13 @@ def _judge_ranking(run: _Run, evidence: Evidence, subject: Subject) -> _Judged:
         run.gates.append(per_head)
     result, found = quality.check(evidence, subject)
     run.gates.append(result)
+    result, sliced = slices.check(evidence, subject)
+    run.gates.append(result)
     result, invariance = batch_invariance.check(evidence, subject)
     run.gates.append(result)
-    return _Judged(subject, agreed, found, invariance)
+    run.gates.append(permutation.check(evidence, subject))
+    run.gates.append(isolation.check(evidence, subject))
+    return _Judged(subject, agreed, found, invariance, sliced)
 
 
 @dataclass(frozen=True, slots=True)
@@ -273,6 +282,7 @@ def _report(run: _Run, evidence: Evidence, judged: dict[str, _Judged], choice: _
                 graph_bytes=one.subject.model.ByteSize(),
                 quality=one.quality,
                 speedup_over_fp32=one.speedup,
+                slices=one.slices,
                 quantized=list(one.int8.quantized) if one.int8 else [],
                 kept_fp32=dict(one.int8.kept_fp32) if one.int8 else {},
             )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import msgspec
 
+from export.gates.slices import SliceReport
 from export.gates.verdict import GateResult
 from export.head_report import HeadReport
 from protos.manifest import Quality
@@ -17,6 +18,7 @@ class VariantReport(msgspec.Struct, kw_only=True):
         quantized: products that run in int8.
         kept_fp32: product -> why it did not become int8.
         operators: what ONNX Runtime runs after its own optimisations.
+        slices: quality and agreement per group of requests.
     """
 
     variant: str
@@ -27,6 +29,7 @@ class VariantReport(msgspec.Struct, kw_only=True):
     quantized: list[str] = []
     kept_fp32: dict[str, str] = {}
     operators: dict[str, int] = {}
+    slices: list[SliceReport] = []
 
 
 class Report(msgspec.Struct, kw_only=True):
