@@ -11,7 +11,17 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from export import bundle, context_share, golden, head_calibration, operators, report_html
+from export import (
+    bundle,
+    context_share,
+    golden,
+    head_calibration,
+    latency,
+    memory,
+    operators,
+    picture,
+    report_html,
+)
 from export.codec import Codec
 from export.describe import PROVIDERS_OF, QUANTIZATION_OF, Parts, manifest_of
 from export.encoding import encode_all
@@ -36,6 +46,8 @@ from export.gates.speed import feeds_of
 from export.head_calibration import Fitted
 from export.head_report import heads_of
 from export.int8 import Int8, build, build_transformer
+from export.latency import LatencyPoint
+from export.memory import Memory
 from export.provenance import source_of
 from export.reference import Reference
 from export.report import Report, VariantReport, encode
@@ -46,7 +58,7 @@ from export.transformer.rewrite import Rewritten, rewrite
 from protos.manifest import Agreement, BatchInvariance, Manifest, Quality, Variant
 
 VARIANTS = ("fp32", "int8")
-STEPS = ("reference", "trace", "fp32 gates", "quantise", "int8 gates", "speed", "write")
+STEPS = ("reference", "trace", "fp32 gates", "quantise", "int8 gates", "speed", "measure", "write")
 """What `progress` is called with, in order; the int8 steps are left out when int8 is not asked for."""
 
 
@@ -62,6 +74,8 @@ class _Judged:
     int8: Int8 | None = None
     speedup: dict[str, float] = field(default_factory=dict)
     worth_serving: bool = True
+    latency: list[LatencyPoint] = field(default_factory=list)
+    memory: Memory | None = None
 
 
 @dataclass(slots=True)
@@ -126,6 +140,10 @@ def export(
             int8 = quantise(model, evidence, ranges)
         judged["int8"] = _judge_int8(run, evidence, int8, judged["fp32"].subject)
     default = "int8" if "int8" in judged and judged["int8"].worth_serving else "fp32"
+    with run.step("measure"):
+        for one in judged.values():
+            one.latency = latency.measure(evidence, one.subject)
+            one.memory = memory.measure(evidence, one.subject)
     share = context_share.measure(evidence, judged[default].subject)
     with run.step("write"):
         return _write(run, evidence, judged, _Choice(out, source, default, share, transformer))
@@ -283,12 +301,16 @@ def _report(run: _Run, evidence: Evidence, judged: dict[str, _Judged], choice: _
                 quality=one.quality,
                 speedup_over_fp32=one.speedup,
                 slices=one.slices,
+                latency=one.latency,
+                memory=one.memory,
+                scores=picture.scores(evidence, one.subject),
                 quantized=list(one.int8.quantized) if one.int8 else [],
                 kept_fp32=dict(one.int8.kept_fp32) if one.int8 else {},
             )
             for name, one in judged.items()
         ],
         heads=heads_of(evidence, [one.subject for one in judged.values()], run.fitted),
+        reliability=picture.reliability(evidence, judged[choice.default_variant].subject),
         gates=run.gates,
         seconds=run.seconds,
     )

@@ -7,6 +7,9 @@ import msgspec
 from export.gates.slices import SliceReport
 from export.gates.verdict import GateResult
 from export.head_report import HeadReport
+from export.latency import LatencyPoint
+from export.memory import Memory
+from export.picture import Reliability, ScorePicture
 from protos.manifest import Quality
 
 
@@ -19,6 +22,8 @@ class VariantReport(msgspec.Struct, kw_only=True):
         kept_fp32: product -> why it did not become int8.
         operators: what ONNX Runtime runs after its own optimisations.
         slices: quality and agreement per group of requests.
+        latency: one thread of the exporting machine; `memory`: of a process of its own, None off Linux.
+        scores: beside PyTorch's.
     """
 
     variant: str
@@ -30,6 +35,9 @@ class VariantReport(msgspec.Struct, kw_only=True):
     kept_fp32: dict[str, str] = {}
     operators: dict[str, int] = {}
     slices: list[SliceReport] = []
+    latency: list[LatencyPoint] = []
+    memory: Memory | None = None
+    scores: ScorePicture | None = None
 
 
 class Report(msgspec.Struct, kw_only=True):
@@ -41,6 +49,7 @@ class Report(msgspec.Struct, kw_only=True):
         context_share: time of the context side over a whole run at 1 context and 200 candidates.
         seconds: step -> wall time.
         heads: one per head, of a ranker with several or with an activation.
+        reliability: of every labelled head with a sigmoid, of the default variant.
     """
 
     model: str
@@ -55,6 +64,7 @@ class Report(msgspec.Struct, kw_only=True):
     gates: list[GateResult]
     seconds: dict[str, float]
     heads: list[HeadReport] = []
+    reliability: list[Reliability] = []
 
 
 def encode(report: Report) -> bytes:

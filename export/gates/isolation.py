@@ -49,8 +49,8 @@ def check(evidence: Evidence, subject: Subject, batches: int = BATCHES) -> GateR
             if moved:
                 raise GateFailed(
                     NAME,
-                    f"{subject.variant}: changing one request of a batch of {len(batch)} ({poison} values) "
-                    f"moved {moved} of {int(others.sum())} scores of other people's requests (head {head!r}): "
+                    f"{subject.variant}: changing one request of {len(batch)} in a batch ({poison} values) "
+                    f"moved {moved} of {int(others.sum())} scores of other people's requests, head {head!r}: "
                     "the model computes across requests; look for a mean, norm, softmax or scale over the "
                     "first axis",
                     {"requests": len(batch), "scores": int(others.sum()), "moved": moved, "values": poison},
