@@ -148,6 +148,7 @@ class ExampleRequest:
         labels: graded relevance, float32 [N]; None = unlabelled (agreement gates only).
         head_labels: head -> what happened, float32 [N], 1 or 0, NaN where nobody knows. A ranker with one
             head may leave it out: `labels` are that head's.
+        slices: names of groups that this request belongs to ("mobile", "question"); each is judged by itself.
     """
 
     context: Mapping[str, Array]
@@ -155,6 +156,13 @@ class ExampleRequest:
     prior_scores: Array | None = None
     labels: Array | None = None
     head_labels: Mapping[str, Array] = field(default_factory=dict)
+    slices: Sequence[str] = ()
+
+    def __post_init__(self) -> None:
+        if isinstance(self.slices, str) or not all(isinstance(name, str) and name for name in self.slices):
+            raise ValueError(
+                f"ExampleRequest.slices is {self.slices!r}: give a list of names, e.g. ['mobile']"
+            )
 
     @property
     def count(self) -> int:
