@@ -146,8 +146,9 @@ def test_the_report_tells_people_and_programs_the_same(exported: Exported, manif
         "parity",
         "context_once",
         "shapes",
-        *("agreement", "quality", "independence", "batch_invariance"),
-        *("agreement", "quality", "independence", "batch_invariance", "distance", "speed"),
+        *("agreement", "quality", "slices", "independence", "batch_invariance", "permutation", "isolation"),
+        *("agreement", "quality", "slices", "independence", "batch_invariance", "permutation", "isolation"),
+        *("distance", "speed"),
     ]
     assert "tiny 1: accepted" in page
     assert all(f"<td>{gate['gate']}</td>" in page for gate in data["gates"])
