@@ -146,8 +146,8 @@ def test_the_report_tells_people_and_programs_the_same(exported: Exported, manif
         "parity",
         "context_once",
         "shapes",
-        *("agreement", "quality", "batch_invariance"),
-        *("agreement", "quality", "batch_invariance", "speed"),
+        *("agreement", "quality", "slices", "batch_invariance", "permutation", "isolation"),
+        *("agreement", "quality", "slices", "batch_invariance", "permutation", "isolation", "speed"),
     ]
     assert "tiny 1: accepted" in page
     assert all(f"<td>{gate['gate']}</td>" in page for gate in data["gates"])
