@@ -6,7 +6,8 @@ and every gate see the same numbers as the caller, and the server has nothing to
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import functools
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -17,10 +18,13 @@ from export.codec import Codec
 from export.encoding import encode_one
 from export.head_labels import labels_of, require_known_heads
 from export.platt import Curve
-from export.reference import Reference, one_thread
+from export.reference import Heads, Reference, one_thread
 from export.spec import Array, ExampleRequest, ExportSpec
 from measures.probability import calibration_error, log_loss
 from protos.manifest import Calibration
+
+HeadsOf = Callable[[str, int], Heads]
+"""(field of the spec, request) -> PyTorch's scores of it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,8 +52,14 @@ def fit(spec: ExportSpec, codec: Codec) -> dict[str, Fitted]:
     if not heads:
         return {}
     reference = Reference(spec, codec)
+
+    @functools.cache  # every head asks for the same requests
+    def heads_of(field: str, at: int) -> Heads:
+        request: ExampleRequest = getattr(spec, field)[at]
+        return reference.heads(encode_one(codec, request, f"ExportSpec.{field}[{at}]"))
+
     with one_thread():
-        return {head: _fit(spec, codec, reference, head) for head in heads}
+        return {head: _fit(spec, heads_of, head) for head in heads}
 
 
 def finished(spec: ExportSpec, fitted: Mapping[str, Fitted]) -> ExportSpec:
@@ -75,13 +85,13 @@ def _activated(logit: Any, curve: Curve | None) -> Any:
     return torch.sigmoid(logit if curve is None else logit * curve.slope + curve.intercept)
 
 
-def _fit(spec: ExportSpec, codec: Codec, reference: Reference, head: str) -> Fitted:
-    logit, label, requests = _labelled(spec, codec, reference, head, "calibration")
+def _fit(spec: ExportSpec, heads_of: HeadsOf, head: str) -> Fitted:
+    logit, label, requests = _labelled(spec, heads_of, head, "calibration")
     try:
         curve = platt.fit(logit, label)
     except ValueError as error:
         raise ValueError(f"head {head!r} cannot be calibrated on ExportSpec.calibration: {error}") from error
-    unseen, truth, _ = _labelled(spec, codec, reference, head, "requests")
+    unseen, truth, _ = _labelled(spec, heads_of, head, "requests")
     before, after = Curve().probability(unseen), curve.probability(unseen)
     entry = Calibration(
         slope=curve.slope,
@@ -94,9 +104,7 @@ def _fit(spec: ExportSpec, codec: Codec, reference: Reference, head: str) -> Fit
     return Fitted(curve, entry, log_loss(before, truth), log_loss(after, truth))
 
 
-def _labelled(
-    spec: ExportSpec, codec: Codec, reference: Reference, head: str, field: str
-) -> tuple[Array, Array, int]:
+def _labelled(spec: ExportSpec, heads_of: HeadsOf, head: str, field: str) -> tuple[Array, Array, int]:
     """Logits and labels of the candidates in `spec.FIELD` with a known label; how many requests those are."""
     requests: list[ExampleRequest] = list(getattr(spec, field))
     labelled = labels_of(spec, head, requests, field)
@@ -107,8 +115,6 @@ def _labelled(
             f"head {head!r} is to be calibrated, but no request of ExportSpec.{field} has {own}: "
             f"give it, or leave calibrate out of ExportSpec.outputs[{head!r}]"
         )
-    logits = [
-        reference.heads(encode_one(codec, requests[at], f"ExportSpec.{field}[{at}]"))[head] for at in rows
-    ]
+    logits = [heads_of(field, at)[head] for at in rows]
     logit, label = labelled.known(logits, rows)
     return logit, label, len(rows)

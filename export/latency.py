@@ -15,8 +15,8 @@ from export.gates.evidence import Evidence, Subject
 from export.gates.speed import feeds_of
 from export.spec import Array
 
-SECONDS_MAX = 4.0
-"""Of one variant, all points together, about: a point's first two runs are always made."""
+SECONDS_MAX = 3.0
+"""Of one variant, all points together, wall time. Shapes that would not end within it are left out."""
 POINTS = (
     *((1, candidates) for candidates in (1, 10, 20, 50, 100, 200, 500, 1000)),
     *((requests, 100) for requests in (2, 4, 8, 16)),
@@ -25,8 +25,6 @@ POINTS = (
 ROUNDS = 25
 WARM = 2
 """Runs of a shape that are not counted: the first allocates."""
-POINT_S_MAX = 0.4
-"""A run that takes longer ends the curve: larger ones are left out."""
 
 
 class LatencyPoint(msgspec.Struct, kw_only=True, frozen=True):
@@ -49,27 +47,29 @@ def measure(evidence: Evidence, subject: Subject, seconds_max: float = SECONDS_M
     """The curve of one variant.
 
     Args:
-        seconds_max: wall time for all points; runs are left out rather than exceed it by more than one round.
+        seconds_max: wall time for all points; the smallest shape is always measured.
     """
     end = time.perf_counter() + seconds_max
     most = evidence.spec.candidates_max
     runs: dict[tuple[int, int], dict[str, Array]] = {}
     times: dict[tuple[int, int], list[float]] = {}
-    slow = 0
+    per_row = 0.0
     for shape in sorted(POINTS, key=lambda point: point[0] * point[1]):
-        if shape[1] > most or (slow and shape[0] * shape[1] > slow):
+        rows = shape[0] * shape[1]
+        if shape[1] > most:
             continue
+        if runs and time.perf_counter() + (WARM + 1) * rows * per_row > end:
+            break  # and so would all larger ones
         feeds = feeds_of(evidence, *shape)
         for _ in range(WARM):
             subject.runner.run(feeds)
-        runs[shape] = feeds
-        times[shape] = [_timed(subject, feeds)]
-        if times[shape][0] > POINT_S_MAX or time.perf_counter() > end:
-            slow = shape[0] * shape[1]
+        start = time.perf_counter()
+        runs[shape], times[shape] = feeds, [_timed(subject, feeds)]
+        per_row = (time.perf_counter() - start) / rows
     for _ in range(ROUNDS - 1):
-        if time.perf_counter() > end:
-            break
         for shape, feeds in runs.items():
+            if time.perf_counter() > end:
+                break
             times[shape].append(_timed(subject, feeds))
     return [_point(shape, found) for shape, found in times.items()]
 

@@ -20,7 +20,7 @@ from export.gates.evidence import Evidence, Subject
 from export.gates.speed import feeds_of
 
 SHAPE = (8, 200)
-"""(requests, candidates of each) of the runs whose peak is taken: the largest that `speed` judges."""
+"""(requests, candidates of each) of the run whose peak is taken: the largest that `speed` judges."""
 TIMEOUT_S = 60.0
 _PROBE = r"""
 import sys
@@ -40,8 +40,7 @@ session = ort.InferenceSession(sys.argv[1], options, providers=["CPUExecutionPro
 loaded = kib("VmRSS")
 with open("/proc/self/clear_refs", "w") as refs:
     refs.write("5")  # the peak starts again, from what is resident now
-for _ in range(3):
-    session.run(None, feeds)
+session.run(None, feeds)
 print(before, loaded, kib("VmHWM"))
 """
 
@@ -51,7 +50,7 @@ class Memory(msgspec.Struct, kw_only=True, frozen=True):
 
     Attributes:
         load_bytes: how much more is resident after the graph was loaded.
-        peak_bytes: how much more at the peak while running batches of SHAPE, than before loading.
+        peak_bytes: how much more at the peak while running a batch of SHAPE, than before loading.
     """
 
     load_bytes: int
