@@ -36,7 +36,7 @@ from server.warm_up import call_tokens
 from tests.export_specs import cross_encoder
 
 LONGEST, RUNS, ROUNDS = 288, 12, 7
-"""The histograms' longest pair has under 288 tokens; runs per round; rounds, the first of them to warm up."""
+"""Tokens of the longest pair, at least; runs per round; rounds, of which the first warms up."""
 TOGETHER = (1, 4)
 SHAPE = cross_encoder.Shape(width=128, length=LONGEST)
 ONE_CALL = 1e12

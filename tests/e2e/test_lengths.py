@@ -132,6 +132,7 @@ def test_parts_by_tokens_score_as_the_whole(bundle: Path, server: RunningServer,
         parts = [call.ranked().scores for call in asker.send_all(load)]
     for one, other in zip(whole, parts, strict=True):
         np.testing.assert_allclose(one, other, rtol=0, atol=1e-6)
+    assert len(load) < split.metrics().total("podium_batch_requests_sum")  # parts there were
 
 
 def test_little_of_what_is_run_is_padding(bundle: Path, start: Start) -> None:
