@@ -44,6 +44,7 @@ LATENCY_MS = (
 """Ladder of all duration histograms; configured budgets are added, so that "within budget" is exact."""
 ROWS = (1.0, 8.0, 16.0, 32.0, 64.0, 128.0, 256.0, 512.0, 1024.0, 2048.0, 4096.0)
 REQUESTS = (1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0)
+SHARE = (0.0, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9)
 RATIO = (0.25, 0.5, 0.75, 0.9, 1.0, 1.1, 1.25, 1.5, 2.0, 4.0, 8.0)
 
 Labels = tuple[str, ...]
@@ -130,6 +131,12 @@ class Metrics(Collector):
         )
         self.batch_rows = Histogram("podium_batch_rows", "Candidates per run.", ["model"], ROWS)
         self.batch_requests = Histogram("podium_batch_requests", "Requests per run.", ["model"], REQUESTS)
+        self.padding_ratio = Histogram(
+            "podium_padding_ratio",
+            "Share of a run's variable-length cells that is padding.",
+            ["model"],
+            SHARE,
+        )
         self.prediction_ratio = Histogram(
             "podium_run_prediction_ratio", "Actual / predicted run time.", ["model", "variant"], RATIO
         )
