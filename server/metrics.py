@@ -47,6 +47,9 @@ REQUESTS = (1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0)
 SHARE = (0.0, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9)
 RATIO = (0.25, 0.5, 0.75, 0.9, 1.0, 1.1, 1.25, 1.5, 2.0, 4.0, 8.0)
 
+UNKNOWN = "unknown"
+"""Label of a request whose model is not one of ours: a caller's text must not become a label."""
+
 Labels = tuple[str, ...]
 
 

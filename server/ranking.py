@@ -19,13 +19,10 @@ from server.dispatcher import Dispatcher
 from server.domain import Head, Importance, RankingRequest, Scored
 from server.errors import RULES, Kind, Reason, Refusal, Refused
 from server.lift import lift
-from server.metrics import Metrics
+from server.metrics import UNKNOWN, Metrics
 from server.pace import Pace
 from server.pulse import Pulse
 from server.run import clock_ns
-
-UNKNOWN = "unknown"
-"""Label of a request whose model is not one of ours: a caller's text must not become a label."""
 
 _ADMITTED_KINDS = frozenset({Kind.EXPIRED, Kind.FAILED})
 _NEVER_ADMITTED = frozenset({Reason.EXPIRED_ON_ARRIVAL, Reason.DEADLINE_TOO_SHORT})
