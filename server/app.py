@@ -27,6 +27,7 @@ from server.door.listener import Listener
 from server.door.methods import methods
 from server.engine.api import ProviderMissing
 from server.history import History
+from server.journal import Journal
 from server.loader import Loader, find_versions
 from server.machine import intra_op_threads, usable_cores
 from server.metrics import Metrics
@@ -123,7 +124,8 @@ class Server:
         self._history = History(self._metrics)
         self._dispatcher = Dispatcher(self._scheduler, config.engine.executors, self._metrics, self._log)
         self._room = Room(config.limits.in_flight_bytes_max)
-        self._ranking = Ranking(self._dispatcher, self._metrics, self._room, self._log)
+        self._journal = Journal(self._log, config.logs.access_per_s)
+        self._ranking = Ranking(self._dispatcher, self._metrics, self._room, self._log, self._journal)
         self._health = Health()
         self._store = CostStore(Path(config.state_dir), _engine_text(config)) if config.state_dir else None
         self._digests: dict[Lane, str] = {}
@@ -210,6 +212,7 @@ class Server:
         self._ranking.closing = True
         await door.leave(drain.finish_s_max)
         self._dispatcher.stop()
+        self._journal.catch_up(clock_ns(), last=True)
         # What came after the last scrape would otherwise never be known.
         self._log.info("stopped", requests=self._metrics.outcomes())
 
@@ -234,6 +237,7 @@ class Server:
                 await asyncio.sleep(0)
             self._ranking.pulse.beat(clock_ns())
             self._publish_loss()
+            self._journal.catch_up(clock_ns())
 
     def _publish_loss(self) -> None:
         """A server whose executors are all stuck for seconds is no busy one: send the callers elsewhere."""

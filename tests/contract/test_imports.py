@@ -37,7 +37,7 @@ SERVER_LAYERS = (
     {"tensor_field", "heads", "waiter", "refusals"},
     {"history"},
     {"engine", "metrics"},
-    {"core", "status", "logs"},
+    {"core", "journal", "status", "logs"},
     {"tuning"},
     {"curve", "errors", "config", "domain", "finite", "lift", "machine", "pace", "pulse", "turns"},
 )
