@@ -12,7 +12,7 @@ from server.errors import RULES, Kind, Reason
 
 SECOND_NS = 1_000_000_000
 NAME_MAX = 64
-"""Characters of a request_id; one that is longer belongs to a request that is refused for it."""
+"""Characters of a request_id; a longer one, which is refused, may be anything but a name."""
 _OURS = frozenset({Kind.FAILED})
 
 
@@ -60,4 +60,4 @@ class Journal:
 
 def _named(request_id: str) -> dict[str, str]:
     """The caller's name of the request, in ASCII: no text of a caller's may look like a line of ours."""
-    return {"request_id": ascii(request_id[:NAME_MAX])[1:-1]} if request_id else {}
+    return {"request_id": ascii(request_id)[1:-1]} if 0 < len(request_id) <= NAME_MAX else {}

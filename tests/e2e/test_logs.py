@@ -11,7 +11,9 @@ from tests.e2e.calls import dial
 from tests.e2e.running import RunningServer, Scrape, Start
 from tests.e2e.scripted import fake
 
-PRIVATE = TinyRanker(name="private", key="string", variants=("fp32",), budget_ms=30)
+PRIVATE = TinyRanker(name="private", key="string", variants=("fp32",), budget_ms=500)
+SLOW = ["--set=batch.requests_max=1"]
+"""300 at once are six seconds of work."""
 ODD_PRICE = 0.34375
 """A feature that no other number of a log looks like."""
 
@@ -44,7 +46,7 @@ def load(server: RunningServer) -> Scrape:
 
 def test_few_lines_tell_of_every_request(models: Path, start: Start) -> None:
     """Per reason the counts add up to the metric; one line each, one more per second and at the end."""
-    server = fake(start, models, overhead_ms="5")
+    server = fake(start, models, *SLOW, overhead_ms="20")
     scrape = load(server)
     server.stop()
     refused = [line for line in server.logs() if line["event"] == "refused"]
@@ -65,9 +67,9 @@ def test_few_lines_tell_of_every_request(models: Path, start: Start) -> None:
 
 def test_answers_are_sampled_at_the_configured_rate(models: Path, start: Start) -> None:
     """All with a huge rate, each with its request_id and times; none with 0."""
-    every = fake(start, models, "--set=logs.access_per_s=1e9", overhead_ms="5")
+    every = fake(start, models, "--set=logs.access_per_s=1e9", *SLOW, overhead_ms="20")
     scrape = load(every)
-    none = fake(start, models, "--set=logs.access_per_s=0", overhead_ms="5")
+    none = fake(start, models, "--set=logs.access_per_s=0", *SLOW, overhead_ms="20")
     load(none)
     lines = [line for line in every.logs() if line["event"] == "answered"]
     assert scrape.total("podium_requests_total", outcome="scored") == sum(at["stands_for"] for at in lines)
@@ -83,7 +85,7 @@ def test_answers_are_sampled_at_the_configured_rate(models: Path, start: Start) 
 def test_nothing_private_is_written(models: Path, start: Start, form: str) -> None:
     """No id, feature or unknown model's name, in either form; a request_id cannot begin a line of its own."""
     settings = ["--set=logs.access_per_s=1e9", f"--set=logs.format={form}", "--set=logs.level=debug"]
-    server = fake(start, models, *settings, overhead_ms="5")
+    server = fake(start, models, *settings, *SLOW, overhead_ms="20")
     load(server)
     server.stop()
     text = server.errors.read_text()

@@ -15,7 +15,9 @@ from tests.e2e.running import REPOSITORY, Scrape, Start
 from tests.e2e.scripted import RANKER, fake
 
 ROW = re.compile(r"^\| `(podium_\w+)` \| (\w+) \|([\w, ]*)\| (\w+) \|", re.MULTILINE)
-BUDGET_MS = 33.3
+BUDGET_MS = 500.3
+SLOW = [f"--set=models.tiny.budget_ms={BUDGET_MS}", "--set=batch.requests_max=1"]
+"""300 at once are six seconds of work."""
 SECRET = "a-private-name"
 QUIET = {"podium_late_seconds", "podium_executors_stuck", "podium_gc_pause_seconds"}
 """A run without late answers has none of the first; the others need a fault, or a collection of garbage."""
@@ -40,7 +42,7 @@ def models(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture
 def loaded(models: Path, start: Start) -> Scrape:
     """After answers, a burst that is refused, an unknown model, a bad request."""
-    server = fake(start, models, f"--set=models.tiny.budget_ms={BUDGET_MS}", overhead_ms="5")
+    server = fake(start, models, *SLOW, overhead_ms="20")
     message = RANKER.message(RANKER.example(20))
     with dial(server.target) as caller:
         caller.send(message).ranked()
@@ -122,6 +124,6 @@ def test_the_numbers_agree_with_one_another(loaded: Scrape) -> None:
     assert 5 * scored == loaded.total("podium_stage_duration_seconds_count")
     runs = loaded.total("podium_batch_rows_count")
     assert runs == loaded.total("podium_padding_ratio_count")
-    assert loaded.total("podium_executor_busy_seconds_total") >= 0.005 * runs
+    assert loaded.total("podium_executor_busy_seconds_total") >= 0.02 * runs
     assert 1 == loaded.total("podium_refusals_total", model="unknown", reason="MODEL_NOT_FOUND")
     assert loaded.total("podium_refusals_total", reason="OVERLOADED") > 0

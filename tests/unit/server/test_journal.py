@@ -84,3 +84,10 @@ def test_a_callers_text_stays_inside_its_line() -> None:
     log = Lines()
     Journal(log, 0).refused(0, Reason.OVERLOADED, "a\nb\x1b[31m\u2028é", "tiny", 5)
     assert r"a\nb\x1b[31m\u2028\xe9" == log.lines[0][2]["request_id"]
+
+
+def test_a_text_too_long_for_a_name_is_not_written() -> None:
+    """Such a request is refused for it; what it holds is anything."""
+    log = Lines()
+    Journal(log, 0).refused(0, Reason.INVALID_FIELD, "x" * 65, "tiny", 5)
+    assert "request_id" not in log.lines[0][2]
