@@ -5,7 +5,7 @@ BIN    := $(VENV)/bin
 STAMP  := $(VENV)/.installed
 DEMO   := build/demo
 
-.PHONY: demo test test-system test-slow test-simulation test-gpu fuzz check protos bench bench-loadtest bench-peers bench-overload docs-check venv clean
+.PHONY: demo test test-system test-slow test-simulation test-gpu fuzz check protos bench bench-loadtest bench-peers bench-overload bench-scrape docs-check venv clean
 
 venv: $(STAMP)
 $(STAMP): pyproject.toml constraints.txt
@@ -59,6 +59,9 @@ bench-overload: $(STAMP)  ## the proof that the budget holds under overload, eve
 
 bench-overload-%: $(STAMP)  ## one part: capacity, sweep, others, throttled, fifo, stalls, storm, idle, figure
 	$(BIN)/python -m benchmarks.overload $*
+
+bench-scrape: $(STAMP)    ## what a scrape of /metrics costs, and whether it moves p99 under load; 90 s
+	$(BIN)/python -m benchmarks.scrape
 
 docs-check: $(STAMP)      ## re-run the cheap figures of the docs; fail on a ratio off by more than 25 %
 	$(BIN)/python -m benchmarks.docs_check

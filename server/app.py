@@ -10,8 +10,8 @@ import sys
 from collections.abc import Sequence
 from importlib.metadata import version
 from pathlib import Path
+from typing import Any
 
-import msgspec
 import uvloop
 from prometheus_client import CollectorRegistry
 
@@ -26,6 +26,8 @@ from server.door.health import Health
 from server.door.listener import Listener
 from server.door.methods import methods
 from server.engine.api import ProviderMissing
+from server.history import History
+from server.journal import Journal
 from server.loader import Loader, find_versions
 from server.machine import intra_op_threads, usable_cores
 from server.metrics import Metrics
@@ -119,9 +121,11 @@ class Server:
         self._tuned = tuning.tune()
         self._scheduler = policy(config)
         self._metrics = Metrics(find_versions(models), _budgets_s(config))
+        self._history = History(self._metrics)
         self._dispatcher = Dispatcher(self._scheduler, config.engine.executors, self._metrics, self._log)
         self._room = Room(config.limits.in_flight_bytes_max)
-        self._ranking = Ranking(self._dispatcher, self._metrics, self._room, self._log)
+        self._journal = Journal(self._log, config.logs.access_per_s)
+        self._ranking = Ranking(self._dispatcher, self._metrics, self._room, self._log, self._journal)
         self._health = Health()
         self._store = CostStore(Path(config.state_dir), _engine_text(config)) if config.state_dir else None
         self._digests: dict[Lane, str] = {}
@@ -163,6 +167,7 @@ class Server:
             address = f"{listen.host}:{listen.ops_port}"
             raise StartError(f"listen.ops_port: cannot listen on {address}: {error.strerror}") from error
         ops.start()
+        self._history.start()
         beat = asyncio.create_task(self._beat())
         await self._load()
         keeper = asyncio.create_task(self._keep_costs_now_and_then())
@@ -175,6 +180,7 @@ class Server:
         beat.cancel()
         keeper.cancel()
         self._keep_costs()
+        self._history.stop()
         ops.close()
 
     async def _load(self) -> None:
@@ -211,6 +217,7 @@ class Server:
         self._ranking.closing = True
         await door.leave(drain.finish_s_max)
         self._dispatcher.stop()
+        self._journal.catch_up(clock_ns(), last=True)
         # What came after the last scrape would otherwise never be known.
         self._log.info("stopped", requests=self._metrics.outcomes())
 
@@ -235,6 +242,7 @@ class Server:
                 await asyncio.sleep(0)
             self._ranking.pulse.beat(clock_ns())
             self._publish_loss()
+            self._journal.catch_up(clock_ns())
 
     def _publish_loss(self) -> None:
         """A server whose executors are all stuck for seconds is no busy one: send the callers elsewhere."""
@@ -277,12 +285,17 @@ class Server:
         missing = catalog.missing()
         return (False, f"no serving version: {', '.join(missing)}") if missing else (True, "ready")
 
-    def _overview(self) -> bytes:
+    def _overview(self) -> dict[str, Any]:
         ranking, dispatcher = self._ranking, self._dispatcher
-        found = overview(
-            self._readiness(), self._config, ranking.catalog, dispatcher.snapshot(), dispatcher.costs()
+        return overview(
+            self._readiness(),
+            self._config,
+            ranking.catalog,
+            dispatcher.snapshot(),
+            dispatcher.costs(),
+            ranking.in_flight,
+            self._history.window,
         )
-        return msgspec.json.format(msgspec.json.encode(found), indent=2) + b"\n"
 
     def _versions(self) -> list[tuple[str, ...]]:
         catalog = self._ranking.catalog

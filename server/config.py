@@ -129,6 +129,8 @@ class Drain(_Section, frozen=True, kw_only=True):
 class Logs(_Section, frozen=True, kw_only=True):
     level: Literal["debug", "info", "warning", "error"] = "info"
     format: Literal["json", "console"] = "json"
+    access_per_s: NonNegative = 1.0
+    """At most so many answers get a line, which says how many it stands for; 0 = none do."""
 
 
 class Model(_Section, frozen=True, kw_only=True):

@@ -355,6 +355,8 @@ class Dispatcher:
         metrics.batch_rows.observe(dispatch.rows, lane.model)
         metrics.batch_requests.observe(len(dispatch.parts), lane.model)
         metrics.executor_busy.add(str(dispatch.executor), amount=result.busy_ns / 1e9)
+        if result.padding is not None:
+            metrics.padding_ratio.observe(result.padding, lane.model)
         if ratio is not None:
             metrics.prediction_ratio.observe(ratio, lane.model, lane.variant)
         if result.error is not None:

@@ -15,7 +15,7 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Histo
 from prometheus_client.registry import Collector
 
 from server.core.decisions import Snapshot
-from server.domain import TokensRun
+from server.domain import Importance, TokensRun
 from server.errors import RULES, Kind, Reason
 
 LATENCY_MS = (
@@ -45,7 +45,13 @@ LATENCY_MS = (
 """Ladder of all duration histograms; configured budgets are added, so that "within budget" is exact."""
 ROWS = (1.0, 8.0, 16.0, 32.0, 64.0, 128.0, 256.0, 512.0, 1024.0, 2048.0, 4096.0)
 REQUESTS = (1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0)
+SHARE = (0.0, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9)
 RATIO = (0.25, 0.5, 0.75, 0.9, 1.0, 1.1, 1.25, 1.5, 2.0, 4.0, 8.0)
+
+CAUSES = ("late", Kind.EXPIRED.value, Kind.FAILED.value)
+"""Why an admitted request was not answered in its budget."""
+UNKNOWN = "unknown"
+"""Label of a request whose model is not one of ours: a caller's text must not become a label."""
 
 Labels = tuple[str, ...]
 
@@ -131,6 +137,12 @@ class Metrics(Collector):
         )
         self.batch_rows = Histogram("podium_batch_rows", "Candidates per run.", ["model"], ROWS)
         self.batch_requests = Histogram("podium_batch_requests", "Requests per run.", ["model"], REQUESTS)
+        self.padding_ratio = Histogram(
+            "podium_padding_ratio",
+            "Share of a run's variable-length cells that is padding.",
+            ["model"],
+            SHARE,
+        )
         self.prediction_ratio = Histogram(
             "podium_run_prediction_ratio", "Actual / predicted run time.", ["model", "variant"], RATIO
         )
@@ -148,6 +160,11 @@ class Metrics(Collector):
         for model in models:  # a rate exists before the first failure
             for reason in Reason:
                 self.refusals.add(model, RULES[reason].kind.value, reason.value, amount=0.0)
+            for importance in Importance:
+                name = importance.name.lower()
+                self.budget_requests.add(model, name, amount=0.0)
+                for cause in CAUSES:
+                    self.budget_violations.add(model, name, cause, amount=0.0)
         for kind in Kind:
             self.refusal_duration.touch((kind.value,))
 

@@ -10,22 +10,22 @@ from collections.abc import Callable
 from functools import cache, partial
 from typing import Any
 
+import msgspec
+
 from http2.messages import Room
 from podium.v1 import ranking_pb2 as pb
 from server import reply, wire
 from server.catalog import Catalog, ServedVersion
 from server.core.decisions import Lane, Ticket
 from server.dispatcher import Dispatcher
-from server.domain import Head, Importance, RankingRequest, Scored
+from server.domain import Head, Importance, RankingRequest, RunStamps, Scored
 from server.errors import RULES, Kind, Reason, Refusal, Refused
+from server.journal import Journal
 from server.lift import lift
-from server.metrics import Metrics
+from server.metrics import UNKNOWN, Metrics
 from server.pace import Pace
 from server.pulse import Pulse
 from server.run import clock_ns
-
-UNKNOWN = "unknown"
-"""Label of a request whose model is not one of ours: a caller's text must not become a label."""
 
 _ADMITTED_KINDS = frozenset({Kind.EXPIRED, Kind.FAILED})
 _NEVER_ADMITTED = frozenset({Reason.EXPIRED_ON_ARRIVAL, Reason.DEADLINE_TOO_SHORT})
@@ -52,6 +52,7 @@ class Passage:
         "offered_ns",
         "ranking",
         "request",
+        "request_id",
         "served",
         "settle",
         "size",
@@ -66,6 +67,7 @@ class Passage:
         self.arrival_ns = arrival_ns
         self.model = UNKNOWN
         self.version = ""
+        self.request_id = ""
         self.importance = Importance.DEFAULT
         self.deadline_ns = self.decoded_ns = self.offered_ns = 0
         self.done = False
@@ -103,7 +105,9 @@ def _nobody(_: bytes | Refusal) -> None:
 class Ranking:
     """Answers requests from the current catalog. `catalog` is None while it loads."""
 
-    def __init__(self, dispatcher: Dispatcher, metrics: Metrics, room: Room, log: Any) -> None:
+    def __init__(
+        self, dispatcher: Dispatcher, metrics: Metrics, room: Room, log: Any, journal: Journal
+    ) -> None:
         self.catalog: Catalog | None = None
         self.draining = False
         """The server will leave soon; it still answers."""
@@ -114,6 +118,7 @@ class Ranking:
         self._metrics = metrics
         self._room = room
         self._log = log
+        self._journal = journal
         self._pace = Pace()
         self._in_flight = 0
 
@@ -175,17 +180,19 @@ class Ranking:
         self._room.used -= passage.size
         passage.end()(outcome)
 
-    def _end_refused(self, passage: Passage, refusal: Refusal) -> None:
-        self._count_refusal(passage, refusal)
+    def _end_refused(self, passage: Passage, refusal: Refusal) -> bool:
+        """Whether the log told of it."""
+        told = self._count_refusal(passage, refusal)
         self._leave(passage, refusal)
+        return told
 
     def _end_held(self, passage: Passage, refusal: Refusal) -> None:
         if not passage.done:  # the caller may have left meanwhile
             self._end_refused(passage, refusal)
 
     def _end_failed(self, passage: Passage) -> None:
-        self._log.exception("request failed", model=passage.model)
-        self._end_refused(passage, Refusal(Reason.INTERNAL_ERROR, "The server failed; its log says why."))
+        if self._end_refused(passage, Refusal(Reason.INTERNAL_ERROR, "The server failed; its log says why.")):
+            self._log.exception("request failed", model=passage.model)
 
     def _submit(self, passage: Passage, data: bytes | memoryview, remaining_s: float | None) -> None:
         self._check_open()
@@ -244,6 +251,7 @@ class Ranking:
     def _find(self, message: pb.RankRequest, passage: Passage) -> tuple[ServedVersion, Lane]:
         if self.catalog is None:
             raise Refused(Refusal(Reason.MODEL_LOADING, "Models are loading.", "model", 500))
+        passage.request_id = message.request_id
         served, lane = self.catalog.find(message.model, message.version, message.variant)
         passage.model, passage.version = lane.model, str(lane.version)
         return served, lane
@@ -276,16 +284,39 @@ class Ranking:
         else:
             metrics.late.observe(-slack_ns / 1e9, model)
             metrics.budget_violations.add(model, importance, "late")
+        if done_ns < self._journal.answer_due_ns:
+            self._journal.skipped += 1
+        else:
+            self._tell_answer(passage, stages, stamps, slack_ns, done_ns)
 
-    def _count_refusal(self, passage: Passage, refusal: Refusal) -> None:
+    def _tell_answer(
+        self, passage: Passage, stages: reply.Timings, stamps: RunStamps, slack_ns: int, done_ns: int
+    ) -> None:
+        assert passage.request is not None
+        self._journal.answered(
+            done_ns,
+            passage.request_id,
+            **passage.lane._asdict(),
+            importance=passage.importance.name.lower(),
+            rows=passage.request.payload.rows,
+            **msgspec.structs.asdict(stages),
+            slack_us=slack_ns // 1000,
+            run_rows=stamps.rows,
+            run_requests=stamps.requests,
+        )
+
+    def _count_refusal(self, passage: Passage, refusal: Refusal) -> bool:
         metrics, kind = self._metrics, RULES[refusal.reason].kind
+        now_ns = clock_ns()
+        took_ns = now_ns - passage.arrival_ns
         metrics.requests.add(passage.model, passage.version, kind.value)
         metrics.refusals.add(passage.model, kind.value, refusal.reason.value)
-        metrics.refusal_duration.observe((clock_ns() - passage.arrival_ns) / 1e9, kind.value)
+        metrics.refusal_duration.observe(took_ns / 1e9, kind.value)
         if kind in _ADMITTED_KINDS and refusal.reason not in _NEVER_ADMITTED:
             importance = passage.importance.name.lower()
             metrics.budget_requests.add(passage.model, importance)
             metrics.budget_violations.add(passage.model, importance, kind.value)
+        return self._journal.refused(now_ns, refusal.reason, passage.request_id, passage.model, took_ns)
 
 
 def _deadline_ns(head: Head, served: ServedVersion, remaining_s: float | None, passage: Passage) -> int:

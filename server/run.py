@@ -39,6 +39,7 @@ class Result:
 
     Attributes:
         time: of the whole batch, pack to split; None when it failed.
+        padding: see `Packer.padding`; None when the batch failed, too.
     """
 
     dispatch: Dispatch
@@ -47,6 +48,7 @@ class Result:
     time: RunTime | None
     busy_ns: int
     error: Exception | None
+    padding: float | None = None
 
 
 def run(dispatch: Dispatch, runtime: LaneRuntime, waiters: Sequence[Waiter]) -> Result:
@@ -57,7 +59,8 @@ def run(dispatch: Dispatch, runtime: LaneRuntime, waiters: Sequence[Waiter]) -> 
         scored = _run_together(dispatch.executor, runtime, dispatch.parts, waiters)
         cpu_ns = time.thread_time_ns() - cpu_began_ns if runtime.engine.computes_here else None
         took_ns = clock_ns() - began_ns
-        return Result(dispatch, waiters, scored, RunTime(took_ns, cpu_ns), took_ns, None)
+        padding = runtime.packers[dispatch.executor].padding
+        return Result(dispatch, waiters, scored, RunTime(took_ns, cpu_ns), took_ns, None, padding)
     except Exception as error:  # a family without a common base
         mates = len(waiters)
         outcomes = [

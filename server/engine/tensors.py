@@ -30,6 +30,7 @@ class Packer:
             _ContextInput(entry, layout.padded_shape(entry), layout.lengths.get(entry.name))
             for entry in layout.context
         ]
+        self._padded = [context for context in self._contexts if context.ragged]
         self._columns = [_Column(entry, layout.padded_shape(entry), rows_max) for entry in layout.candidates]
         self._has_lengths = layout.length is not None
         self._row_to_context = layout.row_to_context
@@ -37,6 +38,12 @@ class Packer:
         self._slots = np.arange(rows_max if layout.grid is not None else 0)
         self._zeros = np.zeros(rows_max, np.int64)
         self._ordinals = np.arange(1)
+
+    @property
+    def padding(self) -> float | None:
+        """Of the last run: the share of its inputs of variable length that is padding; None = it has none."""
+        laid = sum([context.laid for context in self._padded])
+        return 1.0 - sum([context.filled for context in self._padded]) / laid if laid else None
 
     def pack(self, payloads: Sequence[Payload]) -> Batch:
         """Lay out one or more requests as the feeds of one run."""
@@ -91,14 +98,20 @@ class Packer:
 
 
 class _ContextInput:
-    """One context input: a row per request, padded on the right, and the buffer it is laid out in."""
+    """One context input: a row per request, padded on the right, and the buffer it is laid out in.
+
+    Attributes:
+        ragged: of variable length, so that it is padded.
+        laid, filled: elements that the last run was given of it, and how many of them are no padding.
+    """
 
     def __init__(self, entry: Input, shape: tuple[int, ...], length_name: str | None) -> None:
         self._name = entry.name
         self._shape = shape
         self._dtype: np.dtype[Any] = NUMPY[entry.dtype]
         self._pad_value = entry.pad_value
-        self._ragged = any(isinstance(axis, str) for axis in entry.shape[1:])
+        self.ragged = any(isinstance(axis, str) for axis in entry.shape[1:])
+        self.laid = self.filled = 0
         self._length_name = length_name
         self._grow(1)
 
@@ -108,8 +121,9 @@ class _ContextInput:
         if count > len(self._rows):
             self._grow(2 * count)
         rows = self._rows[:count]
-        if self._ragged:
+        if self.ragged:
             self._pad(rows, parts)
+            self.laid, self.filled = rows.size, sum([part.size for part in parts])
         else:
             for at, part in enumerate(parts):
                 rows[at] = part
@@ -133,6 +147,7 @@ class _ContextInput:
         if part.shape != self._shape or part.dtype != self._dtype:
             self.gather((part,), feeds)
             return
+        self.laid = self.filled = part.size
         feeds[self._name] = part[None]
         if self._length_name is not None:
             feeds[self._length_name] = np.array([len(part)])

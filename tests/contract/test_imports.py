@@ -30,15 +30,17 @@ SERVER_LAYERS = (
     {"__main__"},
     {"app"},
     {"door", "ops_http"},
+    {"page"},
     {"ranking", "loader", "overview"},
     {"dispatcher", "catalog", "policies", "cost_store", "first_sight"},
     {"golden"},
     {"wire", "reply", "run", "warm_up"},
     {"tensor_field", "length_field", "heads", "waiter", "refusals"},
+    {"history"},
     {"engine", "metrics"},
-    {"core", "status", "logs"},
+    {"core", "journal", "status", "logs"},
     {"tuning"},
-    {"errors", "config", "domain", "finite", "lift", "machine", "pace", "pulse", "turns"},
+    {"curve", "errors", "config", "domain", "finite", "lift", "machine", "pace", "pulse", "turns"},
 )
 """A layer imports only those written below it; modules of one layer do not know one another."""
 

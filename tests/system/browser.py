@@ -22,7 +22,7 @@ _FLAGS = (
     "--disable-dev-shm-usage",
     "--no-first-run",
     "--hide-scrollbars",
-    "--host-resolver-rules=MAP * ~NOTFOUND",
+    "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1",
     "--remote-debugging-pipe",
 )
 _ANSWER_S = 60.0
@@ -48,6 +48,11 @@ class Browser:
 
     def open(self, path: Path, width: int, height: int, dark: bool = False) -> None:
         """Show a file in a window of this many CSS pixels, and wait until it has been loaded."""
+        self.visit(path.as_uri(), width, height, dark)
+
+    def visit(self, address: str, width: int, height: int, dark: bool = False, scripts: bool = True) -> None:
+        """As `open`, for any address; only 127.0.0.1 can be reached. `scripts`: may the page's run?"""
+        self.call("Emulation.setScriptExecutionDisabled", value=not scripts)
         self.call(
             "Emulation.setDeviceMetricsOverride",
             width=width, height=height, deviceScaleFactor=1, mobile=width < 600,
@@ -55,11 +60,12 @@ class Browser:
         scheme = {"name": "prefers-color-scheme", "value": "dark" if dark else "light"}
         self.call("Emulation.setEmulatedMedia", features=[scheme])
         self._loaded = False
-        self.call("Page.navigate", url=path.as_uri())
+        self.call("Page.navigate", url=address)
         deadline = time.monotonic() + _ANSWER_S
         while not self._loaded:
             self._handle(self._read(deadline))
-        self.evaluate("new Promise(done => requestAnimationFrame(() => requestAnimationFrame(done)))")
+        if scripts:  # without them no frame is told of
+            self.evaluate("new Promise(done => requestAnimationFrame(() => requestAnimationFrame(done)))")
 
     def evaluate(self, script: str) -> Any:
         """The value of an expression, as JSON has it; a promise is awaited."""
