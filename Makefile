@@ -4,8 +4,9 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 STAMP  := $(VENV)/.installed
 DEMO   := build/demo
+MODELS ?= $(DEMO)/models
 
-.PHONY: demo test test-system test-slow test-simulation test-gpu check protos bench bench-loadtest bench-peers bench-overload docs-check venv clean
+.PHONY: demo test test-system test-slow test-simulation test-gpu check protos bench bench-loadtest bench-peers bench-overload docs-check image-try image-size venv clean
 
 venv: $(STAMP)
 $(STAMP): pyproject.toml constraints.txt
@@ -32,6 +33,12 @@ test-slow: $(STAMP)       ## minutes each
 
 test-simulation: $(STAMP) ## the scheduler against two million virtual requests; prints the seeds
 	$(BIN)/pytest -m slow -rP tests/simulation
+
+image-try:                ## build and run the image with Debian's buildah and podman, as root (apt-get install buildah podman runc mmdebstrap)
+	deploy/try-image $(MODELS)
+
+image-size: $(STAMP)      ## estimate of the image's size, without building it
+	$(BIN)/python deploy/image_size.py
 
 test-gpu: $(STAMP)        ## needs onnxruntime-gpu and a device
 	$(BIN)/pytest -m gpu
