@@ -15,7 +15,6 @@ from tests.contract.source_tree import PARTS, REPOSITORY, imports_of
 
 TOOLS = Path(sys.executable).parent
 DOCKERFILES = ("Dockerfile", "Dockerfile.gpu")
-COMPOSE = REPOSITORY / "deploy" / "compose.yaml"
 
 
 def text(name: str) -> str:
@@ -30,13 +29,6 @@ def test_the_dockerfile_is_linted(name: str) -> None:
         [TOOLS / "hadolint", REPOSITORY / name], capture_output=True, text=True, check=False
     )
     assert (0, "") == (done.returncode, done.stdout)
-
-
-def test_the_compose_file_fits_its_schema() -> None:
-    """As the compose specification has it."""
-    command = [TOOLS / "check-jsonschema", "--builtin-schema", "vendor.compose-spec", COMPOSE]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
-    assert 0 == done.returncode, done.stdout
 
 
 @pytest.mark.parametrize("name", DOCKERFILES)
@@ -70,13 +62,6 @@ def test_the_image_exposes_the_ports_that_the_server_has(name: str) -> None:
     listen = Config().listen
     assert f"EXPOSE {listen.grpc_port} {listen.ops_port}\n" in text(name)
     assert f'"--target", "127.0.0.1:{listen.grpc_port}"' in text(name)
-
-
-def test_compose_mounts_what_is_there() -> None:
-    """Every file or folder of the repository that a service mounts exists."""
-    mounted = re.findall(r"^ +- (\./\S+?):/", COMPOSE.read_text(), flags=re.MULTILINE)
-    assert mounted
-    assert [] == [path for path in mounted if not (COMPOSE.parent / path).exists()]
 
 
 def test_the_image_is_small_enough(capsys: pytest.CaptureFixture[str]) -> None:
