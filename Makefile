@@ -4,8 +4,9 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 STAMP  := $(VENV)/.installed
 DEMO   := build/demo
+MODELS ?= $(DEMO)/models
 
-.PHONY: demo test test-system test-slow test-simulation test-gpu fuzz check protos bench bench-loadtest bench-peers bench-overload bench-scrape docs-check venv clean
+.PHONY: demo test test-system test-slow test-simulation test-gpu fuzz check protos bench bench-loadtest bench-peers bench-overload bench-scrape docs-check image-try image-size venv clean
 
 venv: $(STAMP)
 $(STAMP): pyproject.toml constraints.txt
@@ -35,6 +36,12 @@ test-simulation: $(STAMP) ## the scheduler against two million virtual requests;
 
 fuzz: $(STAMP)            ## mutated bundles for ten minutes (CI: 20 s); PODIUM_FUZZ_SEED=N repeats a run
 	PODIUM_FUZZ_S=$${PODIUM_FUZZ_S:-600} $(BIN)/pytest -q tests/e2e/test_hostile_fuzz.py
+
+image-try:                ## build and run the image with Debian's buildah and podman, as root (apt-get install buildah podman runc mmdebstrap)
+	deploy/try-image $(MODELS)
+
+image-size: $(STAMP)      ## estimate of the image's size, without building it
+	$(BIN)/python deploy/image_size.py
 
 test-gpu: $(STAMP)        ## needs onnxruntime-gpu and a device
 	$(BIN)/pytest -m gpu

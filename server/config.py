@@ -164,6 +164,10 @@ class Config(_Section, frozen=True, kw_only=True):
     models: Models = msgspec.field(default_factory=Models)
 
 
+_VALUES = frozenset({"state_dir"})
+"""Keys of the first level that are no sections."""
+
+
 class ConfigError(ValueError):
     """One sentence with the key's path."""
 
@@ -179,8 +183,10 @@ def load(toml: str, environ: Mapping[str, str], sets: Sequence[str]) -> Config:
     except tomllib.TOMLDecodeError as error:
         raise ConfigError(f"configuration file: {error}") from error
     for key, value in environ.items():
-        if key.startswith(ENV_PREFIX) and "__" in key:
-            _assign(raw, key[len(ENV_PREFIX) :].lower().split("__"), value)
+        keys = key.removeprefix(ENV_PREFIX).lower().split("__")
+        # PODIUM_X may be anybody's, unless X is a key of the first level.
+        if key.startswith(ENV_PREFIX) and (len(keys) > 1 or keys[0] in _VALUES):
+            _assign(raw, keys, value)
     for entry in sets:
         path, found, value = entry.partition("=")
         if not found or not all(path.split(".")):

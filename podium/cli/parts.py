@@ -1,5 +1,5 @@
-"""The verbs that live in other parts: export, serve, loadtest. Arguments, --help included, go through as
-they came, so that `podium serve` and `python -m server` cannot drift apart.
+"""The verbs that live in other parts: export, serve, health, loadtest. Arguments, --help included, go
+through as they came, so that `podium serve` and `python -m server` cannot drift apart.
 """
 
 from __future__ import annotations
@@ -29,6 +29,11 @@ def add_to(app: typer.Typer) -> None:
     def serve(context: typer.Context) -> None:
         """Serve every model of a folder over gRPC."""
         _run("server.app", context)
+
+    @app.command(context_settings=_THROUGH)
+    def health(context: typer.Context) -> None:
+        """Ask a server whether it takes requests; the exit code says."""
+        _run("podium.health", context)
 
     @app.command(context_settings=_THROUGH)
     def loadtest(context: typer.Context) -> None:

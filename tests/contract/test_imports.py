@@ -18,12 +18,13 @@ MAY_IMPORT: dict[str, set[str]] = {
     "export": {"export", *BOTTOM},
     "loadtest": {"loadtest", "podium.client", *BOTTOM},
     "podium.client": {"podium.client", *BOTTOM},
+    "podium.health": {"http2"},
     "podium.cli": {"podium.cli", "podium.client", *BOTTOM},
     "podium.__main__": {"podium.cli"},
     "examples": {"examples", "export", *BOTTOM},
 }
 """Which part may import which, at the top of a module. `benchmarks` stand outside and may import anything."""
-MAY_IMPORT_LAZILY = {"podium.cli": {"server", "export", "loadtest"}}
+MAY_IMPORT_LAZILY = {"podium.cli": {"server", "export", "loadtest", "podium.health"}}
 """Inside functions only, so that `podium --help` loads neither torch nor ONNX Runtime."""
 
 SERVER_LAYERS = (

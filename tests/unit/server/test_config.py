@@ -121,5 +121,6 @@ def test_toml_that_does_not_parse_is_refused() -> None:
 
 
 def test_other_programs_variables_are_left_alone() -> None:
-    """Only PODIUM_A__B is configuration."""
+    """Only PODIUM_A__B is configuration, and a value of the first level."""
+    assert Config(state_dir="/state") == load("", {"PODIUM_STATE_DIR": "/state"}, [])
     assert Config() == load("", {"PODIUM_DATA": "/data", "BATCH__ROWS_MAX": "3", "HOME": "/"}, [])
