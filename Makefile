@@ -5,7 +5,7 @@ BIN    := $(VENV)/bin
 STAMP  := $(VENV)/.installed
 DEMO   := build/demo
 
-.PHONY: demo test test-system test-slow test-simulation test-gpu check protos bench bench-loadtest bench-peers bench-overload docs-check venv clean
+.PHONY: demo test test-system test-slow test-simulation test-gpu fuzz check protos bench bench-loadtest bench-peers bench-overload docs-check venv clean
 
 venv: $(STAMP)
 $(STAMP): pyproject.toml constraints.txt
@@ -32,6 +32,9 @@ test-slow: $(STAMP)       ## minutes each
 
 test-simulation: $(STAMP) ## the scheduler against two million virtual requests; prints the seeds
 	$(BIN)/pytest -m slow -rP tests/simulation
+
+fuzz: $(STAMP)            ## mutated bundles for ten minutes (CI: 20 s); PODIUM_FUZZ_SEED=N repeats a run
+	PODIUM_FUZZ_S=$${PODIUM_FUZZ_S:-600} $(BIN)/pytest -q tests/e2e/test_hostile_fuzz.py
 
 test-gpu: $(STAMP)        ## needs onnxruntime-gpu and a device
 	$(BIN)/pytest -m gpu

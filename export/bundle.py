@@ -10,13 +10,14 @@ import hashlib
 import os
 import shutil
 import tempfile
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import numpy as np
 import onnx
 
+from export import weights
 from export.gates.evidence import Evidence
 from export.reference import Scores
 from export.request_set import message_of
@@ -30,12 +31,25 @@ REQUESTS_FILE = "requests/eval.podium"
 LABELS_FILE = "requests/labels.npz"
 
 
-def write_graph(folder: Path, variant: str, model: onnx.ModelProto) -> str:
-    """Write a variant's fused graph; return its path inside the bundle."""
+def write_graph(
+    folder: Path, variant: str, model: onnx.ModelProto, inline_bytes_max: int = weights.INLINE_BYTES_MAX
+) -> str:
+    """Write a variant's fused graph, large weights beside it; return the graph's path inside the bundle."""
     relative = f"{variant}/fused.onnx"
     (folder / variant).mkdir()
-    (folder / relative).write_bytes(model.SerializeToString(deterministic=True))
+    weights.write(model, folder / relative, inline_bytes_max)
     return relative
+
+
+def bytes_of(evidence: Evidence, models: Iterable[onnx.ModelProto]) -> int:
+    """About how large a bundle will be."""
+    requests = sum(
+        np.asarray(array).nbytes
+        for request in evidence.spec.requests
+        for array in (*request.context.values(), *request.candidates.values())
+    )
+    vocabs = sum(np.asarray(vocab.keys).nbytes for vocab in evidence.spec.vocabs.values())
+    return requests + vocabs + sum(weights.weight_bytes(model) for model in models)
 
 
 def write_vocabs(folder: Path, evidence: Evidence) -> dict[str, manifests.Vocab]:

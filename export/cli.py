@@ -37,7 +37,9 @@ def export(
     out: Annotated[Path, typer.Option(help="folder of models; the bundle goes to OUT/NAME/VERSION")] = Path(
         "models"
     ),
-    variants: Annotated[str, typer.Option(help="fp32 or fp32,int8")] = "fp32,int8",
+    variants: Annotated[
+        str, typer.Option(help="fp32, and any of int8, int8-weights, int8-dynamic, fp16")
+    ] = "fp32,int8",
     search_seconds: Annotated[
         float, typer.Option(min=0.0, help="limit of the search for products that int8 must leave in fp32")
     ] = 120.0,
@@ -46,14 +48,16 @@ def export(
     # torch takes seconds to import: not for --help
     from export import report as reports
     from export.gates import GateFailed
-    from export.pipeline import STEPS, VARIANTS
+    from export.pipeline import STEPS
     from export.pipeline import export as run
     from export.progress_bar import step_bar
     from export.tracing import ExportFailed
+    from export.variants import KINDS
 
     chosen = tuple(variants.split(","))
-    if "fp32" not in chosen or set(chosen) - set(VARIANTS):
-        raise typer.BadParameter(f"{variants!r} is not one of fp32, fp32,int8", param_hint="--variants")
+    if "fp32" not in chosen or set(chosen) - set(KINDS):
+        others = ", ".join([*KINDS][1:])
+        raise typer.BadParameter(f"{variants!r} is not fp32 and any of {others}", param_hint="--variants")
     terminal = Console(stderr=True)
     try:
         with step_bar(terminal, STEPS) as progress:

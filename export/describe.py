@@ -8,7 +8,6 @@ from datetime import UTC, datetime
 from typing import Any
 
 from export.codec import GRID_INDEX, GRID_POSITION, ROW_TO_CONTEXT
-from export.runtime import PROVIDERS
 from export.spec import ExportSpec
 from protos.manifest import (
     Axis,
@@ -28,9 +27,6 @@ from protos.manifest import (
 
 CONTEXTS_MAX = 64
 """Most requests in one run."""
-
-PROVIDERS_OF = {"fp32": ["*"], "int8": list(PROVIDERS)}
-QUANTIZATION_OF = {"fp32": "none", "int8": "static_u8s8"}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -62,7 +62,8 @@ _VALUES = Cause(
 _CONSTANT = Cause(
     re.compile(r"specialized it to be a constant|inferred to be a constant|inferred a static shape"),
     "a size that differs between requests was taken for a constant",
-    "take sizes from the tensors at hand (x.shape[0], -1, torch.ones_like), not from Python numbers",
+    "take sizes from the tensors at hand (x.shape[0], -1, torch.ones_like), not from Python numbers, and let "
+    "operators go over all candidates at once in place of a loop",
 )
 _NO_FORM = Cause(
     re.compile(r"No ONNX function found|No decompositions registered|GraphConstructionError|DispatchError"),
@@ -73,10 +74,11 @@ _CAUSES = (_BAG, _VALUES, _CONSTANT, _NO_FORM)
 _OPERATOR = re.compile(r"OpOverload\(op='([\w.]+)'")
 
 
-def explain(error: BaseException, replay: Replay) -> str:
+def explain(error: BaseException, replay: Replay, fixed_at: Place | None = None) -> str:
     """One sentence for an exception of the exporter, however many layers it has.
 
     Args:
+        fixed_at: the line that fixed a size while it was traced, if one did; see `export.fixed_sizes`.
         replay: runs the model itself, to find a line that the exporter's exceptions do not name.
     """
     layers = list(_layers(error))
@@ -86,10 +88,15 @@ def explain(error: BaseException, replay: Replay) -> str:
     if place is None and operator and cause in (_BAG, _NO_FORM):
         place = _line_of(operator[1], replay)
     if place is None and cause is _CONSTANT:
-        place = _line_that_breaks(replay)
+        place = fixed_at or _line_that_breaks(replay)
     if cause is None:
         return _with_place(_plain(layers[-1]), place)
     return f"{_with_place(cause.what + _detail(cause, text), place)}; {cause.advice}"
+
+
+def explain_plain(error: BaseException) -> str:
+    """What the user's own code raised when it was run, and on which of their lines."""
+    return _with_place(f"{type(error).__name__}: {_plain(error)}", _raised_at(list(_layers(error))))
 
 
 def refused_operator(graph: Iterable[Any], replay: Replay) -> str | None:
@@ -101,6 +108,11 @@ def refused_operator(graph: Iterable[Any], replay: Replay) -> str | None:
     if not any("embedding_bag" in str(node.target) for node in graph):
         return None
     return f"{_with_place(_BAG.what, _line_of('embedding_bag', replay))}; {_BAG.advice}"
+
+
+def at(place: Place | None) -> str:
+    """`, at FILE:LINE `code``, or nothing."""
+    return _with_place("", place)
 
 
 def _layers(error: BaseException | None) -> Iterator[BaseException]:
@@ -126,7 +138,7 @@ def _raised_at(layers: Sequence[BaseException]) -> Place | None:
     """Where the user's code was when the innermost layer that knows it was raised."""
     for layer in reversed(layers):
         frames = [(frame.filename, frame.lineno or 0) for frame in traceback.extract_tb(layer.__traceback__)]
-        if (place := _last_users(frames)) is not None:
+        if (place := last_users(frames)) is not None:
             return place
     return None
 
@@ -159,11 +171,12 @@ class _Watch(TorchDispatchMode):  # type: ignore[misc]  # torch is untyped here
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         if self.place is None and self._name in str(func):
-            self.place = _last_users([(one.filename, one.lineno or 0) for one in traceback.extract_stack()])
+            self.place = last_users([(one.filename, one.lineno or 0) for one in traceback.extract_stack()])
         return func(*args, **(kwargs or {}))
 
 
-def _last_users(frames: Sequence[Place]) -> Place | None:
+def last_users(frames: Sequence[Place]) -> Place | None:
+    """The innermost frame that is the user's."""
     return next((frame for frame in reversed(frames) if _is_users(frame[0])), None)
 
 

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from html import escape
 from typing import TYPE_CHECKING, Any
 
 import msgspec
 
+from export.gates.verdict import GateFailed
 from export.sensitivity import Ended, Search
 
 if TYPE_CHECKING:
@@ -50,6 +52,18 @@ def source_of(int8: Quantised, calibration_requests: int) -> dict[str, Any]:
         "calibration_requests": calibration_requests,
         "search": msgspec.to_builtins(search_of(int8.search)),
     }
+
+
+@contextmanager
+def explaining(search: Search) -> Iterator[None]:
+    """Run gates; a refusal also says if the search did not end well."""
+    try:
+        yield
+    except GateFailed as refusal:
+        if (more := shortage(search)) is None:
+            raise
+        sentence = f"{refusal.sentence}; {more}"
+        raise GateFailed(refusal.gate_name, sentence, refusal.details) from refusal
 
 
 def shortage(search: Search) -> str | None:

@@ -14,12 +14,20 @@ import onnx
 from export.quantize import OPERATOR as INT8_PRODUCT
 from export.tracing import ExportFailed
 from export.transformer.attention import OPERATOR as ATTENTION
+from export.weights_only import OPERATOR as NBITS_PRODUCT
 
 SLOW_ON_CPU = ("SkipLayerNormalization", "EmbedLayerNormalization", "BiasGelu")
 """Fused operators whose CPU kernels are slower than what they replace."""
 FLOAT_PRODUCTS = "Gemm, MatMul, FusedGemm, FusedMatMul"
 FALLEN_BACK = ("DequantizeLinear", "MatMulInteger", "DynamicQuantizeLinear", "DynamicQuantizeMatMul")
 """Signs of a quantised product that is not run by its own kernel."""
+DYNAMIC = ("DynamicQuantizeLinear", "DynamicQuantizeMatMul")
+PRODUCTS = {
+    "int8": INT8_PRODUCT,
+    "int8-dynamic": f"{INT8_PRODUCT}, DynamicQuantizeMatMul",
+    "int8-weights": NBITS_PRODUCT,
+}
+"""What a quantised product is run as."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,18 +38,21 @@ class Expected:
     never: tuple[str, ...] = ()
 
 
-def expected_of(model: onnx.ModelProto, *, quantized: int, rewritten: bool) -> Expected:
+def expected_of(
+    model: onnx.ModelProto, *, quantized: int, rewritten: bool, variant: str = "int8"
+) -> Expected:
     """What a variant's graph must become.
 
     Args:
+        variant: which operator its quantised products are.
         quantized: products that were quantised.
         rewritten: the graph went through `export.transformer`.
     """
     exactly: dict[str, int] = {}
     never: tuple[str, ...] = ()
     if quantized:
-        exactly[INT8_PRODUCT] = quantized
-        never += FALLEN_BACK
+        exactly[PRODUCTS[variant]] = quantized
+        never += tuple(name for name in FALLEN_BACK if name not in DYNAMIC or variant != "int8-dynamic")
     if rewritten:
         exactly[ATTENTION] = sum(node.op_type == ATTENTION for node in model.graph.node)
         exactly[FLOAT_PRODUCTS] = sum(node.op_type in ("Gemm", "MatMul") for node in model.graph.node)

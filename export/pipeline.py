@@ -11,17 +11,19 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import onnx
+
 from export import bundle, context_share, golden, head_calibration, int8_report, operators, report_html
 from export.codec import Codec
-from export.describe import PROVIDERS_OF, QUANTIZATION_OF, Parts, manifest_of
+from export.describe import Parts, manifest_of
 from export.encoding import OnDemand
 from export.gates import (
-    GateFailed,
     GateResult,
     agreement,
     batch_invariance,
     calibration,
     context_once,
+    distance,
     heads,
     independence,
     parity,
@@ -43,11 +45,13 @@ from export.spec import ExportSpec
 from export.tracing import trace
 from export.transformer.rewrite import Rewritten, rewrite
 from export.variant_search import SEARCH_SECONDS
+from export.variants import KINDS, OPTIONAL, build_optional
+from export.weights import INLINE_BYTES_MAX, require_room, weight_bytes
 from protos.manifest import Agreement, BatchInvariance, Manifest, Quality, Variant
 
 VARIANTS = ("fp32", "int8")
-STEPS = ("reference", "trace", "fp32 gates", "quantise", "int8 gates", "speed", "write")
-"""What `progress` is called with, in order; the int8 steps are left out when int8 is not asked for."""
+STEPS = ("reference", "trace", "fp32 gates", "quantise", "int8 gates", "speed", *OPTIONAL, "write")
+"""What `progress` is called with, in order; the steps of variants that are not asked for are left out."""
 
 
 @dataclass(slots=True)
@@ -58,7 +62,7 @@ class _Judged:
     agreement: Agreement
     quality: Quality
     invariance: BatchInvariance
-    int8: Quantised | None = None
+    made: Quantised | None = None
     speedup: dict[str, float] = field(default_factory=dict)
     worth_serving: bool = True
 
@@ -91,26 +95,31 @@ def export(
     source: str,
     progress: Callable[[str], None] | None = None,
     search_seconds: float = SEARCH_SECONDS,
+    inline_bytes_max: int = INLINE_BYTES_MAX,
 ) -> Report:
     """Export a ranker, judge it, and write its bundle to `out/NAME/VERSION`.
 
     Args:
         spec: the ranker.
         out: folder of models; created when missing.
-        variants: "fp32", which is the base of all others, and optionally "int8".
+        variants: "fp32", which is the base of all others, and any of the others of `export.variants.KINDS`.
         source: the spec's address, `module:function`, kept in the manifest.
         progress: called with each of STEPS as it starts.
         search_seconds: limit of the search for products that int8 must leave in fp32.
+        inline_bytes_max: a graph with more bytes of weights has them in a file beside it.
 
     Raises:
         GateFailed: a gate refused the model or a variant; nothing is written.
-        ExportFailed: PyTorch could not turn the model into a graph.
+        ExportFailed: PyTorch could not turn the model into a graph that servers load, or the disk is full.
         ValueError: the spec contradicts itself or its requests.
     """
-    if "fp32" not in variants or set(variants) - set(VARIANTS):
-        raise ValueError(f"variants must be fp32 or fp32,int8, not {','.join(variants)}")
+    if "fp32" not in variants or set(variants) - set(KINDS):
+        raise ValueError(
+            f"variants must be fp32 and any of {', '.join([*KINDS][1:])}; not {','.join(variants)}"
+        )
     run = _Run(spec, progress)
     with run.step("reference"):
+        quality.require_labels(spec.requests)
         codec = Codec(spec)
         ranges = OnDemand(codec, spec.calibration, "calibration")
         run.fitted = head_calibration.fit(spec, codec)
@@ -118,18 +127,26 @@ def export(
         evidence = Evidence.gather(spec, codec, Reference(spec, codec))
     with run.step("trace"):
         model = trace(spec, codec, evidence.requests[0])
+        require_room(out, weight_bytes(model), "the fp32 graph")  # before minutes of gates
         transformer = rewrite(model, feeds_of(evidence, 8, 8))
         model = model if transformer is None else transformer.model
     judged = {"fp32": _judge_fp32(run, evidence, Subject("fp32", model))}
     if "int8" in variants:
         with run.step("quantise"):
-            quantise = build if transformer is None else build_transformer
+            # A grid ranker has few products, each worth judging alone; BERT-like ones have dozens.
+            quantise = build if transformer is None or spec.layout == "grid" else build_transformer
             int8 = quantise(model, evidence, ranges, search_seconds)
         judged["int8"] = _judge_int8(run, evidence, int8, judged["fp32"].subject)
+    for name in [name for name in OPTIONAL if name in variants]:
+        with run.step(name):
+            made = build_optional(name, model, evidence, search_seconds)
+            judged[name] = _judge_optional(run, evidence, made, judged["fp32"].subject)
     default = "int8" if "int8" in judged and judged["int8"].worth_serving else "fp32"
     share = context_share.measure(evidence, judged[default].subject)
     with run.step("write"):
-        return _write(run, evidence, judged, _Choice(out, source, default, share, transformer))
+        return _write(
+            run, evidence, judged, _Choice(out, source, default, share, transformer, inline_bytes_max)
+        )
 
 
 def _judge_fp32(run: _Run, evidence: Evidence, subject: Subject) -> _Judged:
@@ -144,19 +161,30 @@ def _judge_fp32(run: _Run, evidence: Evidence, subject: Subject) -> _Judged:
 def _judge_int8(run: _Run, evidence: Evidence, int8: Quantised, fp32: Subject) -> _Judged:
     subject = int8.subject
     with run.step("int8 gates"):
-        try:
-            judged = _judge_ranking(run, evidence, subject)
-        except GateFailed as refusal:
-            if (more := int8_report.shortage(int8.search)) is None:
-                raise
-            sentence = f"{refusal.sentence}; {more}"
-            raise GateFailed(refusal.gate_name, sentence, refusal.details) from refusal
-        judged.int8 = int8
+        judged = _judge_made(run, evidence, int8, fp32)
     with run.step("speed"):
         result, judged.speedup, faster = speed.check(evidence, subject, fp32)
         run.gates.append(result)
         # With nothing quantised it is the fp32 graph under another name.
         judged.worth_serving = faster and bool(int8.quantized)
+    return judged
+
+
+def _judge_optional(run: _Run, evidence: Evidence, made: Quantised, fp32: Subject) -> _Judged:
+    judged = _judge_made(run, evidence, made, fp32)
+    if KINDS[made.subject.variant].timed:
+        result, judged.speedup, judged.worth_serving = speed.check(evidence, made.subject, fp32)
+        run.gates.append(result)
+    judged.worth_serving = judged.worth_serving and bool(made.quantized)
+    return judged
+
+
+def _judge_made(run: _Run, evidence: Evidence, made: Quantised, fp32: Subject) -> _Judged:
+    """The gates of a variant made from fp32."""
+    with int8_report.explaining(made.search):
+        judged = _judge_ranking(run, evidence, made.subject)
+    run.gates.append(distance.check(evidence, made.subject, fp32))
+    judged.made = made
     return judged
 
 
@@ -182,6 +210,7 @@ class _Choice:
     default_variant: str
     context_share: float
     transformer: Rewritten | None
+    inline_bytes_max: int
 
 
 def _write(run: _Run, evidence: Evidence, judged: dict[str, _Judged], choice: _Choice) -> Report:
@@ -194,8 +223,13 @@ def _write(run: _Run, evidence: Evidence, judged: dict[str, _Judged], choice: _C
     report = _report(run, evidence, judged, choice)
     for entry in report.variants:
         entry.operators = op_counts[entry.variant]
+    models = {name: one.subject.model for name, one in judged.items()}
+    require_room(choice.out, bundle.bytes_of(evidence, models.values()), "the bundle")
     with bundle.staging(choice.out, spec.name) as folder:
-        graphs = {name: bundle.write_graph(folder, name, one.subject.model) for name, one in judged.items()}
+        graphs = {
+            name: bundle.write_graph(folder, name, model, choice.inline_bytes_max)
+            for name, model in models.items()
+        }
         bundle.write_golden(folder, evidence, rows, scores)
         parts = Parts(
             spec=spec,
@@ -220,14 +254,23 @@ def _write(run: _Run, evidence: Evidence, judged: dict[str, _Judged], choice: _C
     return report
 
 
+def _size_of(model: onnx.ModelProto) -> int:
+    """Of the graph and its weights; beyond protobuf's end, of the weights."""
+    size = weight_bytes(model)
+    return size if size > INLINE_BYTES_MAX else model.ByteSize()
+
+
 def _counted(judged: _Judged, choice: _Choice) -> dict[str, int]:
     """The operators that ONNX Runtime really runs, which must be those that were written."""
     model = judged.subject.model
     counts = optimized_op_counts(model)
+    if judged.subject.variant == "fp16":
+        return counts  # of the CPU, which has few float16 kernels and casts: nothing is expected of it
     expected = operators.expected_of(
         model,
-        quantized=len(judged.int8.quantized) if judged.int8 is not None else 0,
+        quantized=len(judged.made.quantized) if judged.made is not None else 0,
         rewritten=choice.transformer is not None,
+        variant=judged.subject.variant,
     )
     operators.require(judged.subject.variant, counts, expected)
     return counts
@@ -237,14 +280,16 @@ def _variant(judged: _Judged, graph: str, op_counts: dict[str, int]) -> Variant:
     name = judged.subject.variant
     return Variant(
         graphs={"fused": graph},
-        providers=PROVIDERS_OF[name],
-        quantization=QUANTIZATION_OF[name],
+        providers=list(KINDS[name].providers),
+        quantization=KINDS[name].quantization,
         worth_serving=judged.worth_serving,
         batch_invariance=judged.invariance,
         agreement=judged.agreement,
         quality=judged.quality,
         speedup_over_fp32=judged.speedup,
         op_counts={"fused": op_counts},
+        depends_on_batch_mates=KINDS[name].depends_on_batch_mates,
+        notes=list(KINDS[name].notes),
     )
 
 
@@ -258,8 +303,9 @@ def _source(spec: ExportSpec, choice: _Choice, judged: dict[str, _Judged]) -> di
             "linear": transformer.linear,
             "speedup": round(transformer.speedup, 2),
         }
-    if "int8" in judged and (int8 := judged["int8"].int8) is not None:
-        source["int8"] = int8_report.source_of(int8, len(spec.calibration))
+    for name, one in judged.items():
+        if one.made is not None:
+            source[name] = int8_report.source_of(one.made, len(spec.calibration))
     return source
 
 
@@ -278,12 +324,13 @@ def _report(run: _Run, evidence: Evidence, judged: dict[str, _Judged], choice: _
             VariantReport(
                 variant=name,
                 worth_serving=one.worth_serving,
-                graph_bytes=one.subject.model.ByteSize(),
+                graph_bytes=_size_of(one.subject.model),
                 quality=one.quality,
                 speedup_over_fp32=one.speedup,
-                quantized=list(one.int8.quantized) if one.int8 else [],
-                kept_fp32=dict(one.int8.kept_fp32) if one.int8 else {},
-                search=int8_report.search_of(one.int8.search) if one.int8 else None,
+                quantized=list(one.made.quantized) if one.made else [],
+                kept_fp32=dict(one.made.kept_fp32) if one.made else {},
+                search=int8_report.search_of(one.made.search) if one.made else None,
+                notes=list(KINDS[name].notes),
             )
             for name, one in judged.items()
         ],

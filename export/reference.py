@@ -15,6 +15,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from export import diagnose
 from export.codec import Codec, Encoded
 from export.grid import Grid
 from export.modules import owned_modules, widened
@@ -22,6 +23,10 @@ from export.spec import ExportSpec
 
 Scores = NDArray[np.float32]
 Heads = Mapping[str, Scores]
+
+
+class ModelFails(ValueError):
+    """The user's functions raise. One sentence, with their line."""
 
 
 class Reference:
@@ -37,19 +42,26 @@ class Reference:
         """Every head's scores of one request, float32 [N].
 
         Raises:
+            ModelFails: the spec's functions raise.
             ValueError: `score` does not return exactly the spec's heads, [N] each.
         """
         codec = self._codec
         feeds = widened({name: torch.from_numpy(array) for name, array in codec.feeds([request]).items()})
-        with torch.inference_mode():
-            state = self._spec.context(**{name: feeds[name] for name in codec.context_names})
-            candidates = {name: feeds[name] for name in codec.candidate_names}
-            if self._spec.layout == "grid":
-                outputs = self._spec.score(state, Grid.of_one(request.count), **candidates)
-            else:
-                rows = torch.zeros(request.count, dtype=torch.int64)
-                gathered = {name: torch.index_select(value, 0, rows) for name, value in state.items()}
-                outputs = self._spec.score(gathered, **candidates)
+        try:
+            with torch.inference_mode():
+                state = self._spec.context(**{name: feeds[name] for name in codec.context_names})
+                candidates = {name: feeds[name] for name in codec.candidate_names}
+                if self._spec.layout == "grid":
+                    outputs = self._spec.score(state, Grid.of_one(request.count), **candidates)
+                else:
+                    rows = torch.zeros(request.count, dtype=torch.int64)
+                    gathered = {name: torch.index_select(value, 0, rows) for name, value in state.items()}
+                    outputs = self._spec.score(gathered, **candidates)
+        except Exception as error:  # whatever their code raises
+            raise ModelFails(
+                f"the model fails in PyTorch, before any tracing, on {request.count} candidates: "
+                f"{diagnose.explain_plain(error)}"
+            ) from error
         check_outputs(self._spec, outputs, request.count)
         return {head: outputs[head].float().numpy() for head in self._spec.heads}
 

@@ -18,7 +18,8 @@ class VariantReport(msgspec.Struct, kw_only=True):
         quantized: products that run in int8.
         kept_fp32: product -> why it did not become int8.
         operators: what ONNX Runtime runs after its own optimisations.
-        search: of int8, for products that must stay in fp32.
+        search: for products that must stay in fp32.
+        notes: as in the manifest.
     """
 
     variant: str
@@ -30,6 +31,7 @@ class VariantReport(msgspec.Struct, kw_only=True):
     kept_fp32: dict[str, str] = {}
     operators: dict[str, int] = {}
     search: SearchReport | None = None
+    notes: list[str] = []
 
 
 class Report(msgspec.Struct, kw_only=True):

@@ -40,7 +40,11 @@ def render(report: Report) -> str:
         *_speed(report),
         "<h2>Gates</h2>",
         _gates(report.gates),
-        *(_int8(entry) for entry in report.variants if entry.quantized or entry.kept_fp32),
+        *(
+            _precision(entry)
+            for entry in report.variants
+            if entry.quantized or entry.kept_fp32 or entry.notes
+        ),
         "<h2>This export</h2>",
         _facts(report),
     ]
@@ -137,7 +141,7 @@ def _numbers(numbers: Mapping[str, Number]) -> str:
     return f"<details><summary class=soft>numbers</summary><table>{lines}</table></details>"
 
 
-def _int8(entry: VariantReport) -> str:
+def _precision(entry: VariantReport) -> str:
     kept = "".join(f"<li>{escape(name)}: {escape(reason)}</li>" for name, reason in entry.kept_fp32.items())
     text = f"<p>{len(entry.quantized)} matrix products run in {escape(entry.variant)}: "
     text += f"{escape(', '.join(entry.quantized)) or 'none'}.</p>"
@@ -145,6 +149,7 @@ def _int8(entry: VariantReport) -> str:
         text += f"<p>Kept in fp32:</p><ul>{kept}</ul>"
     if entry.search is not None:
         text += int8_report.sentence(entry.search)
+    text += "".join(f'<p class="warning">{escape(note)}.</p>' for note in entry.notes)
     return f"<h2>What {escape(entry.variant)} means here</h2>{text}"
 
 

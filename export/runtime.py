@@ -16,6 +16,7 @@ import onnxruntime as ort
 from export.codec import Codec, Encoded
 from export.reference import Heads
 from export.spec import Array
+from export.weights import INLINE_BYTES_MAX, on_disk, require_room, weight_bytes
 
 PROVIDERS = ("CPUExecutionProvider",)
 _LOG_ERRORS = 3
@@ -24,11 +25,14 @@ _LOG_ERRORS = 3
 class Runner:
     """One session on a graph."""
 
-    def __init__(self, model: onnx.ModelProto | bytes, *, optimize: bool = True) -> None:
-        data = model if isinstance(model, bytes) else model.SerializeToString()
-        self._session = ort.InferenceSession(
-            data, _options(optimize), providers=list(PROVIDERS), enable_fallback=0
-        )
+    def __init__(
+        self,
+        model: onnx.ModelProto | bytes,
+        *,
+        optimize: bool = True,
+        inline_bytes_max: int = INLINE_BYTES_MAX,
+    ) -> None:
+        self._session = _session(model, _options(optimize), inline_bytes_max)
         self.outputs = [output.name for output in self._session.get_outputs()]
 
     def run(self, feeds: Mapping[str, Array]) -> dict[str, Array]:
@@ -40,13 +44,18 @@ class Runner:
         return self.run(codec.feeds(requests))
 
 
-def optimized_op_counts(model: onnx.ModelProto) -> dict[str, int]:
+def optimized_op_counts(model: onnx.ModelProto, inline_bytes_max: int = INLINE_BYTES_MAX) -> dict[str, int]:
     """Operators that ONNX Runtime really runs after its own optimisations, most frequent first."""
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "optimized.onnx"
         options = _options(optimize=True)
         options.optimized_model_filepath = str(path)
-        ort.InferenceSession(model.SerializeToString(), options, providers=list(PROVIDERS), enable_fallback=0)
+        if weight_bytes(model) > inline_bytes_max:
+            require_room(Path(folder), weight_bytes(model), "a temporary copy of the graph")
+            options.add_session_config_entry(
+                "session.optimized_model_external_initializers_file_name", "weights"
+            )
+        _session(model, options, inline_bytes_max)
         nodes = onnx.load(path, load_external_data=False).graph.node
     return dict(Counter(node.op_type for node in nodes).most_common())
 
@@ -58,6 +67,16 @@ def with_outputs(model: onnx.ModelProto, names: Sequence[str]) -> onnx.ModelProt
     present = {output.name for output in copy.graph.output}
     copy.graph.output.extend(onnx.ValueInfoProto(name=name) for name in names if name not in present)
     return copy
+
+
+def _session(
+    model: onnx.ModelProto | bytes, options: ort.SessionOptions, inline_bytes_max: int
+) -> ort.InferenceSession:
+    if isinstance(model, bytes) or weight_bytes(model) <= inline_bytes_max:
+        data = model if isinstance(model, bytes) else model.SerializeToString()
+        return ort.InferenceSession(data, options, providers=list(PROVIDERS), enable_fallback=0)
+    with on_disk(model, inline_bytes_max) as path:  # mapped: it may go once the session is made
+        return ort.InferenceSession(str(path), options, providers=list(PROVIDERS), enable_fallback=0)
 
 
 def _options(optimize: bool) -> ort.SessionOptions:

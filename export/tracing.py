@@ -18,13 +18,15 @@ import torch
 
 from export import diagnose
 from export.codec import GRID_INDEX, GRID_POSITION, ROW_TO_CONTEXT, Codec, Encoded
+from export.failure import ExportFailed as ExportFailed
+from export.fixed_sizes import listening
 from export.modules import ServingModule
+from export.servable import require_servable
 from export.spec import Array, ExportSpec
+from export.weights import INLINE_BYTES_MAX, on_disk, weight_bytes
 from protos.grid import EMPTY
 
 OPSET = 20
-GRAPH_BYTES_MAX = 1_500_000_000
-"""protobuf ends at 2 GB; a graph near that needs external data, which bundles do not carry."""
 
 _PRIMES = (
     3,
@@ -56,10 +58,6 @@ _PRIMES = (
 )
 
 
-class ExportFailed(Exception):
-    """The model cannot be turned into a graph. One sentence."""
-
-
 def trace(spec: ExportSpec, codec: Codec, example: Encoded) -> onnx.ModelProto:
     """Export the ranker as one graph; inputs and outputs carry the spec's names.
 
@@ -67,7 +65,7 @@ def trace(spec: ExportSpec, codec: Codec, example: Encoded) -> onnx.ModelProto:
         example: any request; its values are repeated to the example sizes.
 
     Raises:
-        ExportFailed: tracing failed or specialised a dimension, or the graph is too large.
+        ExportFailed: tracing failed or specialised a dimension, or the graph is not one that servers load.
     """
     module = ServingModule(spec, codec).eval()
     sizes = _example_sizes(spec, module)
@@ -84,7 +82,7 @@ def trace(spec: ExportSpec, codec: Codec, example: Encoded) -> onnx.ModelProto:
     level = exporter_log.level
     exporter_log.setLevel(logging.ERROR)  # it reports every optional package that is not installed
     try:
-        with warnings.catch_warnings():
+        with warnings.catch_warnings(), listening(diagnose.last_users) as specialised:
             warnings.simplefilter("ignore")  # the exporter's own deprecations
             program = torch.onnx.export(
                 module,
@@ -103,12 +101,14 @@ def trace(spec: ExportSpec, codec: Codec, example: Encoded) -> onnx.ModelProto:
     except (
         Exception
     ) as error:  # the exporter raises whatever the user's functions raise, wrapped several times
-        raise ExportFailed(f"PyTorch could not trace the model: {diagnose.explain(error, replay)}") from error
+        raise ExportFailed(
+            f"PyTorch could not trace the model: {diagnose.explain(error, replay, specialised.place)}"
+        ) from error
     finally:
         exporter_log.setLevel(level)
     if refused is not None:
         raise ExportFailed(refused)
-    _require_inputs(model, codec)
+    _require_inputs(model, codec, diagnose.at(specialised.place))
     strip(model)
     finish(model)
     return model
@@ -136,20 +136,23 @@ def strip(model: onnx.ModelProto) -> None:
     model.producer_name, model.producer_version = "podium", ""
 
 
-def finish(model: onnx.ModelProto) -> None:
+def finish(model: onnx.ModelProto, inline_bytes_max: int = INLINE_BYTES_MAX) -> None:
     """Check a graph that is to be written.
 
+    Args:
+        inline_bytes_max: with more bytes of weights it is checked as files.
+
     Raises:
-        ExportFailed: it is not valid ONNX, or too large to be one file.
+        ExportFailed: it is not valid ONNX, has an operator that servers do not load, or there is no room on
+            disk to check it.
     """
-    size = model.ByteSize()
-    if size > GRAPH_BYTES_MAX:
-        raise ExportFailed(
-            f"the graph has {size / 1e9:.1f} GB; over {GRAPH_BYTES_MAX / 1e9:.1f} GB it would need external "
-            "data, which bundles do not carry: make the embedding tables smaller"
-        )
+    require_servable(model)
     try:
-        onnx.checker.check_model(model, full_check=True)
+        if weight_bytes(model) <= inline_bytes_max:
+            onnx.checker.check_model(model, full_check=True)
+        else:
+            with on_disk(model, inline_bytes_max) as path:
+                onnx.checker.check_model(str(path), full_check=True)
     except (onnx.checker.ValidationError, onnx.shape_inference.InferenceError) as error:
         raise ExportFailed(f"the exported graph is not valid: {error}") from error
 
@@ -185,7 +188,7 @@ def _example_feeds(codec: Codec, example: Encoded, sizes: Sequence[int]) -> dict
     return feeds
 
 
-def _require_inputs(model: onnx.ModelProto, codec: Codec) -> None:
+def _require_inputs(model: onnx.ModelProto, codec: Codec, place: str = "") -> None:
     given = [entry.name for entry in model.graph.input]
     if given != list(codec.input_names):
         raise ExportFailed(f"the graph has inputs {given}, not {list(codec.input_names)}")
@@ -195,8 +198,8 @@ def _require_inputs(model: onnx.ModelProto, codec: Codec) -> None:
             if found.dim_param != axis:
                 fixed = found.dim_value or found.dim_param
                 raise ExportFailed(
-                    f"tracing fixed axis {at} of input {entry.name!r} at {fixed}; it must stay {axis}: "
-                    "take sizes from tensors, not from Python numbers"
+                    f"tracing fixed axis {at} of input {entry.name!r} at {fixed}{place}; it must stay "
+                    f"{axis}: take sizes from tensors, not from Python numbers"
                 )
 
 

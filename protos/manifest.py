@@ -158,6 +158,11 @@ class Variant(msgspec.Struct, kw_only=True, omit_defaults=True):
     quality: Quality | None = None
     speedup_over_fp32: dict[str, float] = {}
     op_counts: dict[str, dict[str, int]] = {}
+    depends_on_batch_mates: bool = False
+    """A score depends on who else is in the run (dynamic int8): served only to callers who name the
+    variant."""
+    notes: list[str] = []
+    """What must be said wherever the variant is shown, as `not run on a GPU`."""
 
 
 class Golden(msgspec.Struct, kw_only=True):
@@ -225,6 +230,8 @@ def decode(data: bytes) -> Manifest:
         manifest = msgspec.json.decode(data, type=Manifest)
     except msgspec.DecodeError as error:  # ValidationError is one of these
         raise ValueError(f"{MANIFEST_FILE}: {error}") from error
+    except RecursionError:
+        raise ValueError(f"{MANIFEST_FILE}: nested too deeply; export the model again") from None
     if manifest.format.name != FORMAT_NAME or manifest.format.major != FORMAT_MAJOR:
         raise ValueError(
             f"{MANIFEST_FILE}: format {manifest.format.name} {manifest.format.major} is not "

@@ -43,7 +43,7 @@ def read_messages(path: Path) -> list[bytes]:
     while at < len(data):
         length, at = _read_varint(data, at, path)
         if length > MESSAGE_BYTES_MAX or at + length > len(data):
-            raise ValueError(f"{path}: message {len(messages)} is truncated")
+            raise ValueError(f"{path.name}: message {len(messages)} is truncated")
         messages.append(data[at : at + length])
         at += length
     return messages
@@ -77,7 +77,7 @@ def _read_varint(data: bytes, at: int, path: Path) -> tuple[int, int]:
     value = shift = 0
     while True:
         if at >= len(data) or shift > 63:
-            raise ValueError(f"{path}: a message length is truncated at byte {at}")
+            raise ValueError(f"{path.name}: a message length is truncated at byte {at}")
         byte = data[at]
         value |= (byte & 0x7F) << shift
         at += 1

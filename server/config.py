@@ -101,6 +101,25 @@ class Limits(_Section, frozen=True, kw_only=True):
     """Answers that one RankStream's client has not made room for; beyond, its requests are refused."""
 
 
+class ModelFiles(_Section, frozen=True, kw_only=True):
+    """What a bundle's files may be, and what a first look at them may take (docs/exporting.md)."""
+
+    operators: list[str] = []
+    """Operators allowed besides those of `protos/operators.py`, as `Type` or `domain:Type`."""
+    graph_bytes_max: Positive = (2 << 30) - 1
+    """Of an .onnx file; weights beyond lie in files of their own."""
+    nodes_max: Positive = 50_000
+    tensors_max: Positive = 50_000
+    elements_max: Positive = 1 << 34
+    """Of one tensor."""
+    rank_max: Positive = 8
+    attribute_bytes_max: Positive = 1 << 20
+    memory_mib_extra: Positive = 2048
+    """What a check may take beside four times the bundle's files."""
+    cpu_s_max: Positive = 120
+    wall_s_max: AboveZero = 300.0
+
+
 class Drain(_Section, frozen=True, kw_only=True):
     lame_duck_s: NonNegative = 2.0
     """Keep answering this long after health says NOT_SERVING; must outlast the balancer's detection."""
@@ -137,6 +156,7 @@ class Config(_Section, frozen=True, kw_only=True):
     admission: Admission = msgspec.field(default_factory=Admission)
     engine: Engine = msgspec.field(default_factory=Engine)
     limits: Limits = msgspec.field(default_factory=Limits)
+    model_files: ModelFiles = msgspec.field(default_factory=ModelFiles)
     drain: Drain = msgspec.field(default_factory=Drain)
     logs: Logs = msgspec.field(default_factory=Logs)
     models: Models = msgspec.field(default_factory=Models)

@@ -16,7 +16,7 @@ import numpy as np
 
 from measures.order import rank_order
 from protos import manifest as manifests
-from protos.manifest import NAME_PATTERN
+from protos.manifest import NAME_PATTERN, Manifest
 from server.catalog import Catalog, RefusedVersion, ServedVersion
 from server.config import Config
 from server.config import Model as ModelConfig
@@ -25,16 +25,18 @@ from server.core.decisions import Lane
 from server.core.policy import Policy
 from server.cost_store import CostStore
 from server.domain import Importance, RankingRequest
-from server.engine.api import Engine, EngineError
+from server.engine.api import Engine, EngineError, ProviderMissing
 from server.engine.bundle import BadBundle, Bundle, open_bundle
 from server.engine.fake import FakeEngine, Script
 from server.engine.tensors import Packer, split
-from server.errors import Refused
+from server.first_sight.look import FirstSight
+from server.first_sight.texts import unforeseen
+from server.golden import decode_golden
 from server.machine import intra_op_threads
 from server.reply import combine
 from server.run import LaneRuntime
 from server.warm_up import sweep
-from server.wire import Decoder, parse
+from server.wire import Decoder
 
 CHUNK_SHARE = 0.25
 """Of the smallest budget: a longer run would hold up the most urgent for too much of their time."""
@@ -84,9 +86,16 @@ class Loader:
         self._log = log
         self._store = store
         self._lanes: dict[Lane, LoadedLane] = {}
+        self._first_sight = FirstSight(config, log)
 
     def load(self, folder: Path) -> Loaded:
         """Load the configured versions of every model found in `folder`."""
+        try:
+            return self._load(folder)
+        finally:
+            self._first_sight.close()
+
+    def _load(self, folder: Path) -> Loaded:
         serving: dict[str, dict[int, ServedVersion]] = {}
         refused: list[RefusedVersion] = []
         found = find_versions(folder)
@@ -94,11 +103,10 @@ class Loader:
             model = self._config.models.of(name)
             wanted = versions if model.versions == "latest" else sorted(set(model.versions), reverse=True)
             for version in wanted:
-                try:
-                    served = self._load_version(folder / name / str(version), model)
-                except (BadBundle, EngineError) as error:
-                    self._log.error("version refused", model=name, version=version, reason=str(error))
-                    refused.append(RefusedVersion(name, version, str(error)))
+                served = self._try_version(folder / name / str(version), model)
+                if isinstance(served, RefusedVersion):
+                    self._log.error("version refused", model=name, version=version, reason=served.reason)
+                    refused.append(served)
                     continue
                 serving.setdefault(name, {})[version] = served
                 if model.versions == "latest":
@@ -121,30 +129,52 @@ class Loader:
                 chunk_ns=chunk_ns if loaded.chunkable else None,
             )
 
-    def _load_version(self, path: Path, model: ModelConfig) -> ServedVersion:
+    def _try_version(self, path: Path, model: ModelConfig) -> ServedVersion | RefusedVersion:
+        """Whatever a bundle does, the others are loaded."""
+        try:
+            unsound = self._first_sight.look(path) if self._config.engine.kind == "ort" else {}
+            return self._load_version(path, model, unsound)
+        except (BadBundle, EngineError) as error:
+            reason = str(error)
+        except ProviderMissing:
+            raise  # no fault of the bundle's: nothing could be loaded
+        except Exception as error:
+            reason = unforeseen(manifests.MANIFEST_FILE, error)
+        return RefusedVersion(path.parent.name, int(path.name), reason)
+
+    def _load_version(self, path: Path, model: ModelConfig, unsound: Mapping[str, str]) -> ServedVersion:
+        """Open a bundle and load its variants; `unsound`: variant -> why not even to try."""
         began = time.perf_counter()
         bundle = open_bundle(path)
         manifest = bundle.manifest
         candidates_max = min(manifest.axes["N"].max, self._config.limits.candidates_max)
         limits, weights = self._config.limits, manifest.combine.weights
         decoder = Decoder(bundle.layout, bundle.vocabs, limits, candidates_max, weights)
-        golden = _decode_golden(bundle, decoder)
+        golden = decode_golden(bundle, decoder)
         lanes: dict[str, Lane] = {}
+        runnable: dict[Lane, LoadedLane] = {}
         refused: dict[str, str] = {}
         budget_ns = _budgets_ns(manifest.budget_ms, model)
         others = [variant for variant in manifest.variants if variant != manifest.default_variant]
         for variant in (manifest.default_variant, *others):
             lane = Lane(manifest.model, manifest.version, variant)
             try:
+                if variant in unsound:
+                    raise BadBundle(unsound[variant])
+                if self._config.engine.kind != "fake":
+                    require_provider_of(manifest, variant, self._config.engine.providers)
                 loaded = self._load_variant(bundle, lane, golden, min(budget_ns.values()))
             except (BadBundle, EngineError) as error:
                 refused[variant] = str(error)
                 self._log.error("variant refused", model=lane.model, variant=variant, reason=str(error))
                 continue
             lanes[variant] = lane
-            self._lanes[lane] = loaded
-        if not lanes:
+            runnable[lane] = loaded
+        # Scores that depend on batch-mates go to callers who name the variant, never to the others.
+        defaults = [variant for variant in lanes if not manifest.variants[variant].depends_on_batch_mates]
+        if not defaults:
             raise BadBundle("; ".join(f"{variant}: {reason}" for variant, reason in refused.items()))
+        self._lanes |= runnable
         self._log.info(
             "version loaded",
             model=manifest.model,
@@ -152,7 +182,7 @@ class Loader:
             variants=list(lanes),
             load_s=round(time.perf_counter() - began, 3),
         )
-        return ServedVersion(bundle, decoder, lanes, next(iter(lanes)), refused, budget_ns)
+        return ServedVersion(bundle, decoder, lanes, defaults[0], refused, budget_ns)
 
     def _load_variant(
         self, bundle: Bundle, lane: Lane, golden: Sequence[RankingRequest], budget_ns: int
@@ -206,6 +236,19 @@ def find_versions(folder: Path) -> dict[str, list[int]]:
     return found
 
 
+def require_provider_of(manifest: Manifest, variant: str, providers: Sequence[str]) -> None:
+    """Refuse a variant that was made for other execution providers: it would run slowly at best.
+
+    Raises:
+        BadBundle: names the variant's providers and those that are configured.
+    """
+    meant = manifest.variants[variant].providers
+    if "*" not in meant and not set(meant) & set(providers):
+        raise BadBundle(
+            f"variant {variant!r} is for {', '.join(meant)}; engine.providers has {', '.join(providers)}"
+        )
+
+
 def check_golden(
     bundle: Bundle, variant: str, golden: Sequence[RankingRequest], engine: Engine, packer: Packer
 ) -> None:
@@ -236,13 +279,6 @@ def check_golden(
             raise BadBundle(f"variant {variant!r} missed golden request {number}: its order differs")
     if at != len(expected):
         raise BadBundle(f"golden scores of variant {variant!r} are {len(expected)}, of {at} candidates")
-
-
-def _decode_golden(bundle: Bundle, decoder: Decoder) -> list[RankingRequest]:
-    try:
-        return [decoder.decode(parse(message)) for message in bundle.golden]
-    except Refused as error:
-        raise BadBundle(f"golden request does not decode: {error}") from error
 
 
 def _budgets_ns(bundle_ms: float, model: ModelConfig) -> dict[Importance, int]:

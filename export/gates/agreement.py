@@ -38,7 +38,10 @@ THRESHOLDS = {
     "fp32": Thresholds(tau_mean=0.999, top10_overlap_mean=0.999, top10_overlap_p5=1.0, top1_mean=0.99),
     # int8 moves scores by about a hundredth of their spread; beyond these a user would notice
     "int8": Thresholds(tau_mean=0.97, top10_overlap_mean=0.95, top10_overlap_p5=0.8, top1_mean=0.9),
+    # 11 bits: a tenth of what int8 moves
+    "fp16": Thresholds(tau_mean=0.99, top10_overlap_mean=0.98, top10_overlap_p5=0.9, top1_mean=0.97),
 }
+THRESHOLDS["int8-weights"] = THRESHOLDS["int8-dynamic"] = THRESHOLDS["int8"]
 
 
 def check(evidence: Evidence, subject: Subject) -> tuple[GateResult, Agreement]:

@@ -14,7 +14,7 @@ import numpy as np
 
 from export.gates.evidence import Evidence, Subject
 from export.gates.verdict import GateFailed, GateResult
-from export.spec import Array
+from export.spec import Array, ExampleRequest
 from measures.interval import paired_relative_delta, requests_needed
 from measures.ndcg import ndcg
 from measures.order import rank_order
@@ -23,7 +23,7 @@ from protos.manifest import Quality
 NAME = "quality"
 METRIC = "ndcg@10"
 TOP = 10
-LOSS_MAX = {"fp32": 0.001, "int8": 0.005}
+LOSS_MAX = {"fp32": 0.001, "int8": 0.005, "int8-weights": 0.005, "int8-dynamic": 0.005, "fp16": 0.001}
 
 
 def check(evidence: Evidence, subject: Subject) -> tuple[GateResult, Quality]:
@@ -59,6 +59,20 @@ def check(evidence: Evidence, subject: Subject) -> tuple[GateResult, Quality]:
         requests_needed=needed,
     )
     return _judge(found, subject.variant, threshold), found
+
+
+def require_labels(requests: Sequence[ExampleRequest]) -> None:
+    """Find out before minutes of work that there is nothing to judge quality by.
+
+    Raises:
+        ValueError: no request has labels.
+    """
+    if all(request.labels is None for request in requests):
+        raise ValueError(
+            f"ExportSpec.requests: none of the {len(requests):,} requests has labels; {METRIC} is judged by "
+            "them: set ExampleRequest.labels, graded relevance [N], in those that you know; requests without "
+            "labels belong in ExportSpec.unlabelled"
+        )
 
 
 def prior_quality(evidence: Evidence) -> float:

@@ -3,7 +3,8 @@
 What is looked for is the textbook's form, written out or as `scaled_dot_product_attention` decomposes:
 softmax(q k^T * scale + mask) v over [N, heads, S, S], with q, k, v split into heads by views of [N, S, H] and
 the result merged back by a Transpose and a Reshape. With three axes in and out the operator splits and merges
-the heads itself, and the Transposes go. What deviates from that is left as it is.
+the heads itself, and the Transposes go. In a grid the same views also spread candidates out over [R, C] and
+bring them together again. What deviates from that is left as it is.
 """
 
 from __future__ import annotations
@@ -34,7 +35,7 @@ class _Scores:
 
 @dataclass(frozen=True, slots=True)
 class _Found:
-    """One attention; q, k, v and output are values of three axes."""
+    """One attention; q, k and v are values of three axes, `merge` is the Reshape that reads its result."""
 
     q: str
     k: str
@@ -42,7 +43,7 @@ class _Found:
     heads: int
     scale: float
     masks: tuple[str, ...]
-    output: str
+    merge: onnx.NodeProto
 
 
 def fuse_attention(graph: Graph) -> int:
@@ -83,18 +84,21 @@ def _match(graph: Graph, softmax: onnx.NodeProto) -> _Found | None:
         return None
     heads, width = shape[1], shape[1] * shape[3]
     queries, keys = shape[2], (graph.shape(product.input[0]) or (None,))[-1]
-    q, q_scale = _root(graph, scores.left)
-    k, k_scale = _root(graph, scores.right)
-    v, v_scale = _root(graph, product.input[1])
-    output = _merged(graph, product.output[0], width)
-    if output is None or v_scale != 1.0:
+    merge = _merge(graph, product.output[0], width)
+    roots = [
+        _root(graph, name, (shape[0], length, width))
+        for name, length in ((scores.left, queries), (scores.right, keys), (product.input[1], keys))
+    ]
+    if merge is None or None in roots:
         return None
-    for name, length in ((q, queries), (k, keys), (v, keys), (output, queries)):
-        if not _agree(graph.shape(name), (shape[0], length, width)):
-            return None
+    (q, q_scale), (k, k_scale), (v, v_scale) = (root for root in roots if root is not None)
+    if v_scale != 1.0:
+        return None
+    if len(output := graph.shape(merge.output[0])) == 3 and not _agree(output, (shape[0], queries, width)):
+        return None
     if any(not 2 <= len(graph.shape(mask)) <= 4 or graph.shape(mask)[-1] == 1 for mask in scores.masks):
         return None
-    return _Found(q, k, v, heads, scores.scale * q_scale * k_scale, scores.masks, output)
+    return _Found(q, k, v, heads, scores.scale * q_scale * k_scale, scores.masks, merge)
 
 
 def _agree(one: Shape, other: Shape) -> bool:
@@ -152,18 +156,25 @@ def _times_values(graph: Graph, probabilities: str) -> onnx.NodeProto | None:
     return reader
 
 
-def _root(graph: Graph, name: str) -> tuple[str, float]:
-    """Follow views and multiplications by a number upwards: the value they start from, and the product."""
+def _root(graph: Graph, name: str, wanted: Shape) -> tuple[str, float] | None:
+    """Follow views and multiplications by a number upwards.
+
+    Returns:
+        the furthest value of the wanted shape, and the product of the numbers up to there; None without one.
+    """
     factor = 1.0
+    found = (name, factor) if _agree(graph.shape(name), wanted) else None
     while (node := graph.maker(name)) is not None:
         if node.op_type in VIEWS:
             name = node.input[0]
-            continue
-        scaled = _scaled(graph, node) if node.op_type in ("Mul", "Div") else None
-        if scaled is None:
-            break
-        name, factor = scaled[0], factor * scaled[1]
-    return name, factor
+        else:
+            scaled = _scaled(graph, node) if node.op_type in ("Mul", "Div") else None
+            if scaled is None:
+                break
+            name, factor = scaled[0], factor * scaled[1]
+        if _agree(graph.shape(name), wanted):
+            found = name, factor
+    return found
 
 
 def _scaled(graph: Graph, node: onnx.NodeProto) -> tuple[str, float] | None:
@@ -176,8 +187,8 @@ def _scaled(graph: Graph, node: onnx.NodeProto) -> tuple[str, float] | None:
     return (right, number) if number is not None and node.op_type == "Mul" else None
 
 
-def _merged(graph: Graph, name: str, width: int) -> str | None:
-    """The value [N, S, width] in which the heads lie side by side again."""
+def _merge(graph: Graph, name: str, width: int) -> onnx.NodeProto | None:
+    """The Reshape to [N, S, width], or to [N * S, width], after which the heads lie side by side again."""
     transpose = graph.only_reader(name)
     if (
         transpose is None
@@ -189,21 +200,24 @@ def _merged(graph: Graph, name: str, width: int) -> str | None:
     if reshape is None or reshape.op_type != "Reshape":
         return None
     shape = graph.shape(reshape.output[0])
-    return reshape.output[0] if len(shape) == 3 and shape[2] == width else None
+    return reshape if len(shape) in (2, 3) and shape[-1] == width else None
 
 
 def _replace(graph: Graph, found: _Found) -> None:
-    maker = graph.maker(found.output)
-    if maker is not None:
-        graph.drop([maker])
+    output, shape = found.merge.output[0], graph.shape(found.q)
+    if len(graph.shape(output)) == 3:
+        graph.drop([found.merge])
+    else:
+        output = f"{output}/three_axes"
+        found.merge.input[0] = output
     inputs = [found.q, found.k, found.v]
     if found.masks:
         inputs.append(_summed(graph, found))
     graph.add(
         OPERATOR,
         inputs,
-        found.output,
-        graph.shape(found.q),
+        output,
+        shape,
         q_num_heads=found.heads,
         kv_num_heads=found.heads,
         scale=found.scale,

@@ -7,7 +7,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
-from zipfile import BadZipFile
 
 import numpy as np
 
@@ -17,6 +16,9 @@ from protos.request_set import read_messages
 from server.domain import Scores
 from server.engine import references
 from server.engine.layout import Layout, UnsupportedBundle, Vocabulary
+
+_PATH_MAX = 1024
+_REASON_MAX = 200
 
 
 class BadBundle(Exception):
@@ -75,7 +77,9 @@ def open_bundle(path: Path) -> Bundle:
             golden=tuple(read_messages(path / manifest.golden.messages)),
             golden_scores=_load_golden(path, manifest),
         )
-    except (OSError, ValueError, UnsupportedBundle, references.LooseEnd) as error:
+    except OSError as error:
+        raise BadBundle(f"{error.filename or path.name} cannot be read: {error.strerror}") from error
+    except (ValueError, UnsupportedBundle, references.LooseEnd) as error:
         raise BadBundle(str(error)) from error
     if not bundle.golden:
         raise BadBundle(f"{manifest.golden.messages} holds no golden request")
@@ -97,6 +101,8 @@ def _verify_files(path: Path, manifest: Manifest) -> None:
     if needed - listed:
         raise BadBundle(f"files does not list {', '.join(sorted(needed - listed))}")
     for entry in manifest.files:
+        if not entry.path.isprintable() or not 0 < len(entry.path) <= _PATH_MAX:
+            raise BadBundle(f"files names {entry.path[:_PATH_MAX]!a}, which is no path; export it again")
         relative = Path(entry.path)
         if relative.is_absolute() or ".." in relative.parts:
             raise BadBundle(f"files names {entry.path!r}, which is outside the bundle")
@@ -122,7 +128,7 @@ def _load_vocabs(path: Path, manifest: Manifest) -> dict[str, Vocabulary]:
         if not isinstance(table, np.ndarray) or table.shape != (entry.rows,) or table.dtype.kind != kind:
             raise BadBundle(f"{entry.file} is not {entry.rows} keys of type {entry.key}")
         vocabs[name] = Vocabulary.of(
-            table, unknown_row=entry.unknown_row, refuse_unknown=entry.unknown == "invalid"
+            np.array(table), unknown_row=entry.unknown_row, refuse_unknown=entry.unknown == "invalid"
         )
     return vocabs
 
@@ -137,12 +143,31 @@ def _load_golden(path: Path, manifest: Manifest) -> dict[str, Scores]:
         for variant in manifest.variants:
             if f"scores/{variant}" not in arrays:
                 raise BadBundle(f"{name} has no scores of variant {variant!r}")
-            scores[variant] = arrays[f"scores/{variant}"].astype(np.float32)
+            scores[variant] = _read_scores(arrays, name, variant)
     return scores
 
 
-def _read_arrays(path: Path, name: str) -> Any:
+def _read_scores(arrays: Any, name: str, variant: str) -> Scores:
     try:
-        return np.load(path / name, allow_pickle=False)
-    except (ValueError, EOFError, BadZipFile) as error:
-        raise BadBundle(f"{name} is no NumPy file: {error}") from error
+        found = arrays[f"scores/{variant}"]
+    except Exception as error:  # unzipping and reading headers: no common base
+        raise BadBundle(
+            f"{name} has damaged scores of variant {variant!r} ({_line(error)}); export again"
+        ) from error
+    if not isinstance(found, np.ndarray) or found.ndim != 1 or found.dtype.kind != "f":
+        raise BadBundle(f"{name} has scores of variant {variant!r} that are no list of numbers")
+    return found.astype(np.float32)
+
+
+def _read_arrays(path: Path, name: str) -> Any:
+    """An array or an archive. A lone array is mapped: a header that claims too much takes no memory."""
+    try:
+        return np.load(path / name, mmap_mode="r", allow_pickle=False)
+    except Exception as error:  # numpy evaluates headers: what it raises has no common base
+        raise BadBundle(f"{name} is no NumPy file ({_line(error)}); export the model again") from error
+
+
+def _line(error: Exception) -> str:
+    text = (str(error).strip() or type(error).__name__).partition("\n")[0][:_REASON_MAX]
+    # numpy's advice is to trust the file; it quotes headers as they are.
+    return "it holds Python objects" if "pickle" in text else ascii(text)[1:-1]

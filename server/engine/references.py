@@ -5,10 +5,20 @@ Rule: after `check`, no key of the manifest that the server follows can be missi
 
 from __future__ import annotations
 
+import math
+from typing import Final
+
 import numpy as np
 
 from protos.manifest import Input, Manifest
 from protos.tensor import NUMPY
+
+AXIS_MAX: Final = 1 << 24
+ROW_ELEMENTS_MAX: Final = 1 << 24
+"""Of one row of one input: buffers are made for every size that a manifest promises."""
+BUDGET_MS_MIN: Final = 0.1
+"""Long requests of all models give way by the smallest budget served: one bundle must not make it nothing."""
+BUDGET_MS_MAX: Final = 86_400_000.0
 
 
 class LooseEnd(Exception):
@@ -24,10 +34,17 @@ def check(manifest: Manifest) -> None:
     if "N" not in manifest.axes:
         raise LooseEnd("axes has no axis 'N', the most candidates of a request")
     for name, axis in manifest.axes.items():
-        if axis.max < 1:
-            raise LooseEnd(f"axes.{name}.max is {axis.max}; it must be at least 1")
-    if manifest.budget_ms <= 0:
-        raise LooseEnd(f"budget_ms is {manifest.budget_ms}; it must be above 0")
+        if not 1 <= axis.max <= AXIS_MAX:
+            raise LooseEnd(f"axes.{name}.max is {axis.max}; it must be 1 to {AXIS_MAX}")
+    if not BUDGET_MS_MIN <= manifest.budget_ms <= BUDGET_MS_MAX:
+        raise LooseEnd(
+            f"budget_ms is {manifest.budget_ms}; it must be {BUDGET_MS_MIN} to {BUDGET_MS_MAX:.0f}"
+        )
+    if not (math.isfinite(manifest.golden.max_abs) and manifest.golden.max_abs >= 0):
+        raise LooseEnd(f"golden.max_abs is {manifest.golden.max_abs}; it must be a number of at least 0")
+    for head, weight in manifest.combine.weights.items():
+        if not math.isfinite(weight):
+            raise LooseEnd(f"combine.weights.{head} is {weight}; it must be a finite number")
     _check_names([entry.name for entry in manifest.inputs], "inputs")
     _check_names([entry.name for entry in manifest.outputs], "outputs")
     for entry in manifest.inputs:
@@ -74,6 +91,11 @@ def _check_shape(entry: Input, manifest: Manifest) -> None:
                 raise LooseEnd(f"input {entry.name!r}: axis {size!r} is not in axes")
         elif size < 1:
             raise LooseEnd(f"input {entry.name!r}: an axis of size {size}")
+    sizes = [manifest.axes[size].max if isinstance(size, str) else size for size in entry.shape[1:]]
+    if math.prod(sizes) > ROW_ELEMENTS_MAX:
+        raise LooseEnd(
+            f"input {entry.name!r}: a row of {math.prod(sizes):.3g} numbers; {ROW_ELEMENTS_MAX} at most"
+        )
     if entry.role == "context_length":
         owners = {other.name: other for other in manifest.inputs if other.role == "context"}
         owner = owners.get(entry.of or "")

@@ -116,7 +116,7 @@ DAMAGES: Mapping[str, tuple[Damage, str]] = {
             (b / "int8/fused.onnx").write_bytes(b"\x08"),
             reseal(b, lambda m: m.variants.pop("fp32")),
         ],
-        "fused.onnx does not load",
+        "int8/fused.onnx: its bytes are no protobuf message; export it again",
     ),
     "golden-missed": (
         lambda b: miss_golden(b, TinyRanker(name="golden-missed", version=2), "int8", "fp32"),

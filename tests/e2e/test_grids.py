@@ -32,7 +32,7 @@ WORLD = WorldConfig(listeners=600, items=400, visits_median=12.0)
 BRIEF = TrainConfig(epochs=1, batch=256, width=32)
 MODULES = {"history": history, "setwise": setwise, "hstu": hstu}
 NAMES = tuple(MODULES)
-SPLIT = "history-split"
+SPLIT, INT8 = "history-split", "history"
 CHANCE = sum(1 / np.log2(rank + 1) for rank in range(1, 11)) / 100
 """nDCG@10 of one relevant candidate in a random place among a hundred."""
 COUNTS = (1, 100, 7, 64, 2, 33, 100, 18, 5, 90)
@@ -52,12 +52,13 @@ class Served:
 
 @pytest.fixture(scope="module")
 def served(tmp_path_factory: pytest.TempPathFactory) -> Mapping[str, Served]:
-    """All in one folder, fp32; the budget is not what is tested."""
+    """All in one folder, one with int8 as well; the budget is not what is tested."""
     models, dataset = tmp_path_factory.mktemp("models"), simulate(WORLD).dataset
     found = {}
     for name, module in MODULES.items():
         spec = replace(module.spec_of(module.train(dataset, BRIEF)), budget_ms=2000.0)
-        found[name] = Served(spec, export(spec, models, ("fp32",), source="x:y"))
+        variants = ("fp32", "int8") if name == INT8 else ("fp32",)
+        found[name] = Served(spec, export(spec, models, variants, source="x:y"))
     split = _splittable(Path(found["history"].report.path))
     report = msgspec.structs.replace(found["history"].report, path=str(split))
     found[SPLIT] = Served(replace(found["history"].spec, name=SPLIT), report)
@@ -110,15 +111,17 @@ def asked(served: Served, seed: int = 0) -> list[ExampleRequest]:
     ]
 
 
-def message(served: Served, request: ExampleRequest) -> pb.RankRequest:
-    return pb.RankRequest.FromString(message_of(served.spec, request, "r"))
+def message(served: Served, request: ExampleRequest, variant: str = "fp32") -> pb.RankRequest:
+    made = pb.RankRequest.FromString(message_of(served.spec, request, "r"))
+    made.variant = variant
+    return made
 
 
 @pytest.mark.parametrize("name", NAMES)
 def test_every_gate_let_it_pass(served: Mapping[str, Served], name: str) -> None:
     """Nothing was refused, and the order is far from chance."""
     report = served[name].report
-    assert {"pass"} == {gate.verdict for gate in report.gates}
+    assert {"pass"} == {gate.verdict for gate in report.gates if gate.variant == "fp32"}
     assert report.variants[0].quality.value > 2 * CHANCE
 
 
@@ -167,3 +170,31 @@ def test_a_setwise_request_is_never_split(
     np.testing.assert_allclose(answer.scores, exact, rtol=1e-4, atol=1e-4)
     more = server.metrics().total("podium_batch_requests_count", model=name) - runs
     assert whole is (more == 1)
+
+
+def test_int8_scores_a_batch_as_it_scores_each_alone(
+    served: Mapping[str, Served], server: RunningServer
+) -> None:
+    """Forty at once, and the same one after the other."""
+    one = served[INT8]
+    messages = [message(one, request, "int8") for request in asked(one, seed=1)]
+    with knock(server.target, "stream") as asker:
+        together = [answer.ranked().scores for answer in asker.send_all(messages)]
+        alone = [asker.send(each).ranked().scores for each in messages]
+    spread = float(np.mean([scores.std() for scores in alone if len(scores) > 1]))
+    for batch, single in zip(together, alone, strict=True):
+        np.testing.assert_allclose(batch, single, rtol=0, atol=0.05 * spread)
+
+
+def test_a_set_in_another_order_is_the_same_set(served: Mapping[str, Served], server: RunningServer) -> None:
+    """Whatever else is asked meanwhile, each candidate keeps its score."""
+    one, rng = served["setwise"], np.random.default_rng(2)
+    requests = asked(one, seed=2)
+    orders = [rng.permutation(request.count) for request in requests]
+    again = [cut(request, order) for request, order in zip(requests, orders, strict=True)]
+    with knock(server.target, "stream") as asker:
+        plain = asker.send_all([message(one, request) for request in requests])
+        permuted = asker.send_all([message(one, request) for request in again])
+        for before, after, order in zip(plain, permuted, orders, strict=True):
+            left, right = before.ranked().scores[order], after.ranked().scores
+            np.testing.assert_allclose(left, right, rtol=1e-4, atol=1e-4)

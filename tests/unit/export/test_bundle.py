@@ -147,7 +147,7 @@ def test_the_report_tells_people_and_programs_the_same(exported: Exported, manif
         "context_once",
         "shapes",
         *("agreement", "quality", "independence", "batch_invariance"),
-        *("agreement", "quality", "independence", "batch_invariance", "speed"),
+        *("agreement", "quality", "independence", "batch_invariance", "distance", "speed"),
     ]
     assert "tiny 1: accepted" in page
     assert all(f"<td>{gate['gate']}</td>" in page for gate in data["gates"])

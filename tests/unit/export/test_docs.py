@@ -9,6 +9,8 @@ import pytest
 
 from export.cli import main
 from export.gates import agreement, batch_invariance, parity, quality
+from export.variant_search import SEARCH_SECONDS
+from export.variants import KINDS
 
 PAGE = Path(__file__).parents[3] / "docs" / "exporting.md"
 EXAMPLE = re.compile(r"<!-- example: (\S+) -->\n```python\n(.*?)```", re.DOTALL)
@@ -28,6 +30,18 @@ def test_the_example_exports(
     assert {"fp32", "int8"} <= {path.name for path in (tmp_path / "models" / "my_ranker" / "1").iterdir()}
 
 
+def test_the_page_describes_every_variant() -> None:
+    """A row per variant, with the manifest's word for it and the sentence that marks it."""
+    page = PAGE.read_text()
+    rows = {line.split("|")[1].strip(" `"): line for line in page.splitlines() if line.startswith("| `")}
+    for name, kind in KINDS.items():
+        assert kind.quantization == "none" or f"`{kind.quantization}`" in rows[name]
+        for note in kind.notes:
+            assert note.rpartition("; ")[2] in rows[name]
+        assert ("depends_on_batch_mates: true" in rows[name]) is kind.depends_on_batch_mates
+    assert f"`--search-seconds` ({SEARCH_SECONDS:.0f})" in page
+
+
 def test_the_page_names_the_thresholds_in_force() -> None:
     """Numbers in the table of gates are those of the code."""
     page = PAGE.read_text()
@@ -40,6 +54,15 @@ def test_the_page_names_the_thresholds_in_force() -> None:
     assert f"5th percentile < {int8.top10_overlap_p5:g}" in rows["agreement"]
     assert f"in < {int8.top1_mean:.0%} of".replace("%", " %") in rows["agreement"]
     assert f"fp32: {fp32.tau_mean:g}, {fp32.top10_overlap_mean:g}, 1.0, 99 %" in rows["agreement"]
+    half = agreement.THRESHOLDS["fp16"]
+    said = f"tau {half.tau_mean:g}, top-10 overlap {half.top10_overlap_mean:g}"
+    said += f" (5th percentile {half.top10_overlap_p5:g}), the same best candidate in {half.top1_mean:.0%}"
+    assert said.replace("%", " %") in page
+    assert quality.LOSS_MAX["fp16"] == quality.LOSS_MAX["fp32"]
+    for other in ("int8-weights", "int8-dynamic"):
+        assert agreement.THRESHOLDS[other] == int8
+        assert quality.LOSS_MAX[other] == quality.LOSS_MAX["int8"]
+    assert batch_invariance.TOLD == {"int8-dynamic"}
     assert f"{quality.LOSS_MAX['fp32']:.1%} (fp32) or {quality.LOSS_MAX['int8']:.1%}" in rows[
         "quality"
     ].replace(" %", "%")

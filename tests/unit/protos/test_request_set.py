@@ -48,7 +48,7 @@ def test_damage_is_named(tmp_path: Path, data: bytes, complaint: str) -> None:
     path.write_bytes(data)
     with pytest.raises(ValueError, match=complaint) as refused:
         read_messages(path)
-    assert str(path) in str(refused.value)
+    assert path.name in str(refused.value)
 
 
 @pytest.mark.parametrize("sizes", [[], [1], [3, 0, 5]])
