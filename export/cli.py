@@ -13,11 +13,12 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 if TYPE_CHECKING:
     from export.gates import GateResult
-    from export.report import Report
+    from export.report import Report, VariantReport
     from export.spec import ExportSpec
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
@@ -116,6 +117,8 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _print(report: Report) -> None:
     console = Console()
     console.print(_gates_table(report.gates))
+    if (judged := report.variants[-1]).slices:
+        console.print(_slices_table(judged))
     if report.prior_ndcg is not None:
         console.print(f"nDCG@10: order as it came {report.prior_ndcg:.4f}", end="")
         console.print(f", PyTorch {report.variants[0].quality.reference:.4f}", end="")
@@ -132,6 +135,27 @@ def _gates_table(gates: Sequence[GateResult]) -> Table:
     for gate in gates:
         verdict = f"[{_VERDICT_STYLE[gate.verdict]}]{gate.verdict}[/]"
         table.add_row(gate.gate, gate.variant, verdict, gate.sentence)
+    return table
+
+
+def _slices_table(judged: VariantReport) -> Table:
+    columns = (f"slice ({judged.variant})", "verdict", "requests", "nDCG@10 against PyTorch", "Kendall tau")
+    table = Table(*columns, box=None, pad_edge=False)
+    for one in judged.slices:
+        loss, agreed = "-", "-"
+        if (found := one.quality) is not None:
+            loss = f"{found.value:+.2%} [{found.interval[0]:+.2%}, {found.interval[1]:+.2%}]"
+        if (found := one.agreement) is not None:
+            agreed = f"{1 + found.value:.4f} [{1 + found.interval[0]:.4f}, {1 + found.interval[1]:.4f}]"
+        verdict = f"[{_VERDICT_STYLE[one.verdict]}]{one.verdict}[/]"
+        for found in (one.quality, one.agreement):
+            if found is not None and found.requests_needed is not None:
+                verdict += f": has {found.requests:,}, needs {found.requests_needed:,}"
+                break
+        name = escape(f"{one.dimension} {one.name}")
+        table.add_row(
+            name, verdict, f"{one.requests:,}", loss.replace("[", "\\["), agreed.replace("[", "\\[")
+        )
     return table
 
 

@@ -13,6 +13,7 @@ import numpy as np
 
 from export.spec import Array, ExampleRequest, ExportSpec, InputSpec, VocabSpec
 from protos.grid import lay_out
+from protos.row_lengths import row_lengths
 from protos.tensor import NUMPY
 
 ROW_TO_CONTEXT = "row_to_context"
@@ -57,6 +58,11 @@ class Codec:
         self._axes = dict(spec.axes)
         self._candidates_max = spec.candidates_max
         self._is_grid = spec.layout == "grid"
+        self.length = next(iter(spec.lengths.items()), None)
+        """The length axis, and the input that tells where along it a candidate ends; None without one."""
+        self.with_length = tuple(
+            e.name for e in spec.inputs if e.role == "candidate" and self.length and self.length[0] in e.shape
+        )
         self._vocabs = {name: _Index.of(name, vocab) for name, vocab in spec.vocabs.items()}
         self.context_names = tuple(
             name for e in spec.inputs if e.role == "context" for name in (e.name, e.length) if name
@@ -92,8 +98,9 @@ class Codec:
             elif entry.role == "prior_score":
                 candidates[entry.name] = self._prior(entry, request)
             else:
-                candidates[entry.name] = self._cast(entry, _get(request.candidates, entry))
-                if candidates[entry.name].shape[1:] != entry.shape[1:]:
+                column = self._cast(entry, _get(request.candidates, entry))
+                candidates[entry.name] = column = self._widen(entry, column)
+                if column.shape[1:] != self._full(entry):
                     raise ValueError(
                         f"input {entry.name!r}: a request has shape {candidates[entry.name].shape}, "
                         f"the spec says ({', '.join(map(str, entry.shape))}): change one of them"
@@ -107,13 +114,20 @@ class Codec:
         return Encoded(context, candidates)
 
     def feeds(self, requests: Sequence[Encoded]) -> dict[str, Array]:
-        """Lay out requests as the feeds of one run: context rows stacked, candidates concatenated."""
+        """Lay out requests as the feeds of one run: context rows stacked, candidates concatenated.
+
+        A length axis is as long as the longest candidate: what the server does with each of its groups.
+        """
         feeds: dict[str, Array] = {
             name: np.stack([request.context[name] for request in requests]) for name in self.context_names
         }
         for name in self.candidate_names:
             feeds[name] = np.concatenate([request.candidates[name] for request in requests])
         counts = [request.count for request in requests]
+        if self.length is not None:
+            axis, source = self.length
+            longest = int(row_lengths(feeds[source], self._axes[axis]).max())
+            feeds |= {name: np.ascontiguousarray(feeds[name][:, :longest]) for name in self.with_length}
         if self.context_names:
             feeds[ROW_TO_CONTEXT] = np.repeat(np.arange(len(requests), dtype=np.int64), counts)
         if self._is_grid:
@@ -132,8 +146,21 @@ class Codec:
                 raise ValueError(f"input {entry.name!r}: a request has a value that is not finite")
         return cast
 
+    def _full(self, entry: InputSpec) -> tuple[int, ...]:
+        """Shape behind the batch axis, named axes at their maximum."""
+        return tuple(self._axes[axis] if isinstance(axis, str) else axis for axis in entry.shape[1:])
+
+    def _widen(self, entry: InputSpec, column: Array) -> Array:
+        """Padding on the right of a shorter length axis."""
+        if entry.name not in self.with_length or column.ndim < 2:
+            return column
+        missing = self._full(entry)[0] - column.shape[1]
+        if missing <= 0:
+            return column
+        return np.pad(column, [(0, 0), (0, missing), *[(0, 0)] * (column.ndim - 2)])
+
     def _pad(self, entry: InputSpec, array: Array) -> Array:
-        shape = tuple(self._axes[axis] if isinstance(axis, str) else axis for axis in entry.shape[1:])
+        shape = self._full(entry)
         fits = array.ndim == len(shape) and all(
             size <= most if isinstance(axis, str) else size == most
             for size, most, axis in zip(array.shape, shape, entry.shape[1:], strict=True)

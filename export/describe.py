@@ -53,9 +53,13 @@ def manifest_of(parts: Parts, version: int, files: list[File]) -> Manifest:
     axes["N"] = Axis(max=spec.candidates_max)
     if is_grid:
         axes["C"] = Axis(max=spec.candidates_max)
-    axes |= {name: Axis(max=size, pad="right") for name, size in spec.axes.items()}
+    axes |= {
+        name: Axis(max=size, pad="right", lengths=spec.lengths.get(name)) for name, size in spec.axes.items()
+    }
+    # Ragged context axes are always padded: they cost the same. Of candidates with lengths the tokens cost.
+    work = [f"N*{name}" for name in spec.lengths] or ["N"]
     return Manifest(
-        format=Format(requires=["vocab"] if parts.vocabs else []),
+        format=Format(requires=_required(parts)),
         model=spec.name,
         version=version,
         created=datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
@@ -68,7 +72,7 @@ def manifest_of(parts: Parts, version: int, files: list[File]) -> Manifest:
             cacheable=not is_setwise,
         ),
         axes=axes,
-        cost_axes=["R", "N"] if has_rows else ["N"],  # ragged axes are always padded: they cost the same
+        cost_axes=["R", *work] if has_rows else work,
         inputs=inputs_of(spec),
         vocabs=dict(parts.vocabs),
         outputs=outputs_of(spec, parts.calibrations),
@@ -80,6 +84,12 @@ def manifest_of(parts: Parts, version: int, files: list[File]) -> Manifest:
         source=dict(parts.source),
         files=files,
     )
+
+
+def _required(parts: Parts) -> list[str]:
+    """What a server has to know to serve the bundle."""
+    vocab = ["vocab"] if parts.vocabs else []
+    return [*vocab, "length_axis"] if parts.spec.lengths else vocab
 
 
 def outputs_of(spec: ExportSpec, calibrations: Mapping[str, Calibration]) -> list[Output]:

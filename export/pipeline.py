@@ -11,9 +11,18 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
-import onnx
-
-from export import bundle, context_share, golden, head_calibration, int8_report, operators, report_html
+from export import (
+    bundle,
+    context_share,
+    golden,
+    head_calibration,
+    int8_report,
+    latency,
+    memory,
+    operators,
+    picture,
+    report_html,
+)
 from export.codec import Codec
 from export.describe import Parts, manifest_of
 from export.encoding import OnDemand
@@ -26,16 +35,22 @@ from export.gates import (
     distance,
     heads,
     independence,
+    isolation,
     parity,
+    permutation,
     quality,
     shapes,
+    slices,
     speed,
 )
 from export.gates.evidence import Evidence, Subject
+from export.gates.slices import SliceReport
 from export.gates.speed import feeds_of
 from export.head_calibration import Fitted
 from export.head_report import heads_of
 from export.int8 import build, build_transformer
+from export.latency import LatencyPoint
+from export.memory import Memory
 from export.provenance import source_of
 from export.quantised import Quantised
 from export.reference import Reference
@@ -46,11 +61,11 @@ from export.tracing import trace
 from export.transformer.rewrite import Rewritten, rewrite
 from export.variant_search import SEARCH_SECONDS
 from export.variants import KINDS, OPTIONAL, build_optional
-from export.weights import INLINE_BYTES_MAX, require_room, weight_bytes
+from export.weights import INLINE_BYTES_MAX, require_room, total_bytes, weight_bytes
 from protos.manifest import Agreement, BatchInvariance, Manifest, Quality, Variant
 
 VARIANTS = ("fp32", "int8")
-STEPS = ("reference", "trace", "fp32 gates", "quantise", "int8 gates", "speed", *OPTIONAL, "write")
+STEPS = ("reference", "trace", "fp32 gates", "quantise", "int8 gates", "speed", *OPTIONAL, "measure", "write")
 """What `progress` is called with, in order; the steps of variants that are not asked for are left out."""
 
 
@@ -62,9 +77,12 @@ class _Judged:
     agreement: Agreement
     quality: Quality
     invariance: BatchInvariance
+    slices: list[SliceReport] = field(default_factory=list)
     made: Quantised | None = None
     speedup: dict[str, float] = field(default_factory=dict)
     worth_serving: bool = True
+    latency: list[LatencyPoint] = field(default_factory=list)
+    memory: Memory | None = None
 
 
 @dataclass(slots=True)
@@ -142,6 +160,10 @@ def export(
             made = build_optional(name, model, evidence, search_seconds)
             judged[name] = _judge_optional(run, evidence, made, judged["fp32"].subject)
     default = "int8" if "int8" in judged and judged["int8"].worth_serving else "fp32"
+    with run.step("measure"):
+        for one in judged.values():
+            one.latency = latency.measure(evidence, one.subject)
+            one.memory = memory.measure(evidence, one.subject)
     share = context_share.measure(evidence, judged[default].subject)
     with run.step("write"):
         return _write(
@@ -196,11 +218,15 @@ def _judge_ranking(run: _Run, evidence: Evidence, subject: Subject) -> _Judged:
         run.gates.append(per_head)
     result, found = quality.check(evidence, subject)
     run.gates.append(result)
+    result, sliced = slices.check(evidence, subject)
+    run.gates.append(result)
     if (apart := independence.check(evidence, subject)) is not None:
         run.gates.append(apart)
     result, invariance = batch_invariance.check(evidence, subject)
     run.gates.append(result)
-    return _Judged(subject, agreed, found, invariance)
+    run.gates.append(permutation.check(evidence, subject))
+    run.gates.append(isolation.check(evidence, subject))
+    return _Judged(subject, agreed, found, invariance, sliced)
 
 
 @dataclass(frozen=True, slots=True)
@@ -252,12 +278,6 @@ def _write(run: _Run, evidence: Evidence, judged: dict[str, _Judged], choice: _C
         path, _ = bundle.publish(folder, seal)
     report.path = str(path)
     return report
-
-
-def _size_of(model: onnx.ModelProto) -> int:
-    """Of the graph and its weights; beyond protobuf's end, of the weights."""
-    size = weight_bytes(model)
-    return size if size > INLINE_BYTES_MAX else model.ByteSize()
 
 
 def _counted(judged: _Judged, choice: _Choice) -> dict[str, int]:
@@ -324,9 +344,13 @@ def _report(run: _Run, evidence: Evidence, judged: dict[str, _Judged], choice: _
             VariantReport(
                 variant=name,
                 worth_serving=one.worth_serving,
-                graph_bytes=_size_of(one.subject.model),
+                graph_bytes=total_bytes(one.subject.model),
                 quality=one.quality,
                 speedup_over_fp32=one.speedup,
+                slices=one.slices,
+                latency=one.latency,
+                memory=one.memory,
+                scores=picture.scores(evidence, one.subject),
                 quantized=list(one.made.quantized) if one.made else [],
                 kept_fp32=dict(one.made.kept_fp32) if one.made else {},
                 search=int8_report.search_of(one.made.search) if one.made else None,
@@ -335,6 +359,7 @@ def _report(run: _Run, evidence: Evidence, judged: dict[str, _Judged], choice: _
             for name, one in judged.items()
         ],
         heads=heads_of(evidence, [one.subject for one in judged.values()], run.fitted),
+        reliability=picture.reliability(evidence, judged[choice.default_variant].subject),
         gates=run.gates,
         seconds=run.seconds,
     )

@@ -4,9 +4,13 @@ from __future__ import annotations
 
 import msgspec
 
+from export.gates.slices import SliceReport
 from export.gates.verdict import GateResult
 from export.head_report import HeadReport
 from export.int8_report import SearchReport
+from export.latency import LatencyPoint
+from export.memory import Memory
+from export.picture import Reliability, ScorePicture
 from protos.manifest import Quality
 
 
@@ -20,6 +24,9 @@ class VariantReport(msgspec.Struct, kw_only=True):
         operators: what ONNX Runtime runs after its own optimisations.
         search: for products that must stay in fp32.
         notes: as in the manifest.
+        slices: quality and agreement per group of requests.
+        latency: one thread of the exporting machine; `memory`: of a process of its own, None off Linux.
+        scores: beside PyTorch's.
     """
 
     variant: str
@@ -32,6 +39,10 @@ class VariantReport(msgspec.Struct, kw_only=True):
     operators: dict[str, int] = {}
     search: SearchReport | None = None
     notes: list[str] = []
+    slices: list[SliceReport] = []
+    latency: list[LatencyPoint] = []
+    memory: Memory | None = None
+    scores: ScorePicture | None = None
 
 
 class Report(msgspec.Struct, kw_only=True):
@@ -43,6 +54,7 @@ class Report(msgspec.Struct, kw_only=True):
         context_share: time of the context side over a whole run at 1 context and 200 candidates.
         seconds: step -> wall time.
         heads: one per head, of a ranker with several or with an activation.
+        reliability: of every labelled head with a sigmoid, of the default variant.
     """
 
     model: str
@@ -57,6 +69,7 @@ class Report(msgspec.Struct, kw_only=True):
     gates: list[GateResult]
     seconds: dict[str, float]
     heads: list[HeadReport] = []
+    reliability: list[Reliability] = []
 
 
 def encode(report: Report) -> bytes:

@@ -5,27 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from html import escape
 
-from export import int8_report, report_heads
+from export import int8_report, report_heads, report_pictures
+from export.gates import speed
 from export.gates.verdict import GateResult, Number
 from export.report import Report, VariantReport
-
-_STYLE = """
-:root { color-scheme: light dark; --ink: #1c2024; --soft: #60646c; --line: #d9d9e0; --bar: #3e63dd; --ok:
-#18794e;
-  --warn: #ab6400; --page: #fcfcfd; }
-@media (prefers-color-scheme: dark) { :root { --ink: #edeef0; --soft: #b0b4ba; --line: #363a3f; --bar:
-#849dff;
-  --ok: #3dd68c; --warn: #ffca16; --page: #111113; } }
-body { background: var(--page); color: var(--ink); font: 16px/1.5 system-ui, sans-serif; margin: 2rem auto;
-  max-width: 60rem; padding: 0 1rem; }
-h1 { margin-bottom: 0; } h2 { margin-top: 2.2rem; font-size: 1.15rem; } .soft { color: var(--soft); }
-table { border-collapse: collapse; width: 100%; } th, td { text-align: left; padding: .35rem .8rem .35rem 0;
-  border-bottom: 1px solid var(--line); vertical-align: top; } td.n, th.n { text-align: right;
-  font-variant-numeric: tabular-nums; } .pass { color: var(--ok); } .inconclusive, .warning { color:
-  var(--warn); }
-details { margin: .2rem 0; } summary { cursor: pointer; } svg text { fill: var(--ink); font: 13px system-ui; }
-.scroll { overflow-x: auto; }
-"""
+from export.report_style import STYLE
 
 
 def render(report: Report) -> str:
@@ -34,10 +18,12 @@ def render(report: Report) -> str:
     parts = [
         f"<h1>{title}: accepted</h1>",
         f"<p>{_summary(report)}</p>",
+        f'<div class="tiles">{"".join(_tiles(report))}</div>',
+        f'<div class="pictures">{"".join(report_pictures.pictures(report))}</div>',
         "<h2>Quality</h2>",
         _quality(report),
         *report_heads.section(report.heads),
-        *_speed(report),
+        *_not_worth(report),
         "<h2>Gates</h2>",
         _gates(report.gates),
         *(
@@ -52,7 +38,7 @@ def render(report: Report) -> str:
     return (
         '<!doctype html>\n<html lang="en"><head><meta charset="utf-8">'
         '<meta name="viewport" content="width=device-width, initial-scale=1">'
-        f"<title>{title}: export report</title><style>{_STYLE}</style></head>\n"
+        f"<title>{title}: export report</title><style>{STYLE}</style></head>\n"
         f"<body>\n{body}\n</body></html>\n"
     )
 
@@ -75,7 +61,7 @@ def _quality(report: Report) -> str:
         low, high = found.ci95
         rows.append(
             [
-                escape(entry.variant),
+                escape(entry.variant) + _notes(entry),
                 f"{found.value:.4f}",
                 f"{found.delta_rel:+.2%} [{low:+.2%}, {high:+.2%}]",
                 f'<span class="{found.verdict}">{found.verdict}</span>',
@@ -86,37 +72,41 @@ def _quality(report: Report) -> str:
     return _table(head, rows, numeric={1}) + note
 
 
-def _speed(report: Report) -> Iterable[str]:
+def _notes(entry: VariantReport) -> str:
+    return "".join(f'<br><span class="soft">{escape(note)}</span>' for note in entry.notes)
+
+
+def _tiles(report: Report) -> Iterable[str]:
+    """What a reader wants to know first, as number and sentence."""
+    chosen = next(entry for entry in report.variants if entry.variant == report.default_variant)
+    found = chosen.quality
+    yield _tile(f"{found.value:.4f}", f"nDCG@10; PyTorch {found.reference:.4f}", found.verdict)
+    if chosen.speedup_over_fp32:
+        yield _tile(f"{chosen.speedup_over_fp32['R1_N200']:.2f}×", "as fast as fp32 at 200 candidates")
+    for point in chosen.latency:
+        if (point.requests, point.candidates) == (1, 200):
+            yield _tile(f"{point.p50_ms:.3g} ms", "one request of 200 candidates")
+    yield _tile(_bytes(chosen.graph_bytes), f"graph of {escape(chosen.variant)}")
+    if (used := chosen.memory) is not None:
+        yield _tile(_bytes(used.peak_bytes), f"memory at its peak; {_bytes(used.load_bytes)} to load")
+    verdicts = [one.verdict for one in chosen.slices]
+    if verdicts:
+        worst = next((bad for bad in ("warning", "inconclusive") if bad in verdicts), "pass")
+        yield _tile(f"{verdicts.count('pass')} of {len(verdicts)}", "slices surely as good", worst)
+
+
+def _tile(value: str, text: str, verdict: str = "") -> str:
+    return f'<div class="tile"><b class="{verdict}">{value}</b><span>{text}</span></div>'
+
+
+def _bytes(count: int) -> str:
+    return f"{count / 1e6:.3g} MB" if count >= 1e5 else f"{count / 1e3:.3g} kB"
+
+
+def _not_worth(report: Report) -> Iterable[str]:
     for entry in report.variants:
-        if not entry.speedup_over_fp32:
-            continue
-        yield f"<h2>Speed of {escape(entry.variant)} over fp32</h2>"
-        yield _bars(entry.speedup_over_fp32)
         if not entry.worth_serving:
-            yield '<p class="warning">Not worth serving: fp32 stays the default.</p>'
-        yield '<p class="soft">One thread, R contexts and N candidates in a run, medians.</p>'
-
-
-def _bars(ratios: dict[str, float]) -> str:
-    """Horizontal bars, with a line at 1."""
-    scale = 420 / max(1.2, *ratios.values())
-    bars = []
-    for row, (name, ratio) in enumerate(ratios.items()):
-        y = 8 + 30 * row
-        width = scale * ratio
-        bars.append(
-            f'<text x="0" y="{y + 15}">{escape(name)}</text>'
-            f'<rect x="90" y="{y}" width="{width:.0f}" height="20" rx="3" fill="var(--bar)"/>'
-            f'<text x="{96 + width:.0f}" y="{y + 15}">{ratio:.2f}×</text>'
-        )
-    height = 12 + 30 * len(ratios)
-    one = 90 + scale
-    line = f'<path d="M{one:.0f} 0V{height}" stroke="var(--soft)" stroke-dasharray="3 3"/>'
-    label = "speed over fp32: " + ", ".join(f"{name} {ratio:.2f}" for name, ratio in ratios.items())
-    return (
-        f'<svg role="img" aria-label="{escape(label)}" width="580" height="{height}">'
-        f"{''.join(bars)}{line}</svg>"
-    )
+            yield f'<p class="warning">{speed.shortfall(entry.variant).capitalize()}.</p>'
 
 
 def _gates(gates: Sequence[GateResult]) -> str:
@@ -129,7 +119,7 @@ def _gates(gates: Sequence[GateResult]) -> str:
         ]
         for gate in gates
     ]
-    return _table(["gate", "variant", "", "what it found"], rows)
+    return f'<div class="gates">{_table(["gate", "variant", "", "what it found"], rows)}</div>'
 
 
 def _numbers(numbers: Mapping[str, Number]) -> str:
@@ -158,6 +148,10 @@ def _facts(report: Report) -> str:
     rows += [
         [f"{escape(entry.variant)} graph", f"{entry.graph_bytes / 1e6:.2f} MB"] for entry in report.variants
     ]
+    for entry in report.variants:
+        if (used := entry.memory) is not None:
+            found = f"{_bytes(used.load_bytes)} to load, {_bytes(used.peak_bytes)} at the peak"
+            rows.append([f"{escape(entry.variant)} memory, one process", found])
     rows.append(["context side, share of a run at R1_N200", f"{report.context_share:.1%}"])
     rows += [[f"step: {escape(name)}", f"{seconds:.1f} s"] for name, seconds in report.seconds.items()]
     return _table(["", ""], rows, numeric={1})

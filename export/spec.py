@@ -70,7 +70,7 @@ def context(
 def candidate(
     name: str,
     dtype: DTypeName,
-    *axes: int,
+    *axes: int | str,
     columns: Sequence[str] = (),
     non_finite: NonFinitePolicy = "invalid_request",
 ) -> InputSpec:
@@ -80,7 +80,8 @@ def candidate(
         name: the keyword of `ExportSpec.score` that receives it.
         dtype: of the graph's input, and of what callers send. A float16 reaches `score` as float32: the graph
             casts it, so that only the bytes on the wire are halved.
-        axes: fixed sizes after the candidate axis; () is one value per candidate.
+        axes: sizes after the candidate axis; () is one value per candidate. The first may be the name of a
+            length axis, a key of `ExportSpec.lengths`: tokens, padded on the right with 0.
         columns: names of the columns, for people.
         non_finite: what NaN or infinity means: `invalid_candidate` leaves only that candidate unscored.
     """
@@ -147,6 +148,7 @@ class ExampleRequest:
         labels: graded relevance, float32 [N]; None = unlabelled (agreement gates only).
         head_labels: head -> what happened, float32 [N], 1 or 0, NaN where nobody knows. A ranker with one
             head may leave it out: `labels` are that head's.
+        slices: names of groups that this request belongs to ("mobile", "question"); each is judged by itself.
     """
 
     context: Mapping[str, Array]
@@ -154,6 +156,13 @@ class ExampleRequest:
     prior_scores: Array | None = None
     labels: Array | None = None
     head_labels: Mapping[str, Array] = field(default_factory=dict)
+    slices: Sequence[str] = ()
+
+    def __post_init__(self) -> None:
+        if isinstance(self.slices, str) or not all(isinstance(name, str) and name for name in self.slices):
+            raise ValueError(
+                f"ExampleRequest.slices is {self.slices!r}: give a list of names, e.g. ['mobile']"
+            )
 
     @property
     def count(self) -> int:
@@ -177,7 +186,11 @@ class ExportSpec:
         calibration: requests that set the int8 ranges; must be disjoint from `requests` (training data, say).
         heads: head -> weight in the combined score.
         outputs: head -> what becomes of its number; a head that is not named stays as `score` returns it.
-        axes: maxima of named context axes, e.g. {"L": 50}.
+        axes: maxima of named axes, e.g. {"L": 50}.
+        lengths: a length axis of candidates -> the candidate input that tells each candidate's length: of
+            shape [N] it holds the lengths, else (token ids, a mask) a row ends at its last value that is not
+            0. `score` must mask what lies behind: the server runs candidates of like length together, each
+            group only as wide as its longest.
         vocabs: vocabularies by name.
         unlabelled: more requests for the agreement gate, which wants at least 1,000.
         layout: "flat", or "grid" for what attends to a context or to other candidates: nothing of the context
@@ -198,6 +211,7 @@ class ExportSpec:
     heads: Mapping[str, float] = field(default_factory=lambda: {"score": 1.0})
     outputs: Mapping[str, OutputSpec] = field(default_factory=dict)
     axes: Mapping[str, int] = field(default_factory=dict)
+    lengths: Mapping[str, str] = field(default_factory=dict)
     vocabs: Mapping[str, VocabSpec] = field(default_factory=dict)
     unlabelled: Sequence[ExampleRequest] = ()
     layout: Literal["flat", "grid"] = "flat"
@@ -231,6 +245,32 @@ class ExportSpec:
             for axis in entry.shape[1:]:
                 if isinstance(axis, str) and axis not in self.axes:
                     raise ValueError(f"input {entry.name!r} names axis {axis!r}, which ExportSpec.axes lacks")
+        self._check_lengths()
+
+    def _check_lengths(self) -> None:
+        if len(self.lengths) > 1:
+            raise ValueError(
+                "ExportSpec.lengths names more than one axis; a ranker has one length axis at most"
+            )
+        if self.lengths and self.layout == "grid":
+            raise ValueError("ExportSpec.lengths is for flat layouts; the candidates of a grid are all alike")
+        for axis, source in self.lengths.items():
+            ends = [e for e in self.inputs if e.name == source and e.role == "candidate"]
+            if not ends or ends[0].shape[1:] not in ((), (axis,)) or ends[0].dtype.startswith("float"):
+                raise ValueError(
+                    f"ExportSpec.lengths[{axis!r}] is {source!r}; it must name a candidate input of whole "
+                    f"numbers, of shape [N] or [N, {axis!r}]"
+                )
+        for entry in self.inputs:
+            for at, size in enumerate(entry.shape[1:]):
+                named = isinstance(size, str) and entry.role == "candidate"
+                if named and (at or size not in self.lengths):
+                    raise ValueError(
+                        f"input {entry.name!r}: axis {size!r} of a candidate must be its first and a key of "
+                        "ExportSpec.lengths"
+                    )
+                if entry.role == "context" and size in self.lengths:
+                    raise ValueError(f"input {entry.name!r}: axis {size!r} is the candidates' length axis")
 
     def _check_kind(self) -> None:
         if self.kind != "setwise":

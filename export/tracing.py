@@ -2,7 +2,8 @@
 
 Rules: string dynamic dimensions (they raise where the model specialises; `Dim.AUTO` silently bakes a size
 in); example sizes >= 2 and unlike every other size in the model (sizes 0 and 1 are specialised, equal sizes
-are merged); ragged axes are fixed at their maximum, because the server always pads to it.
+are merged); ragged axes of contexts are fixed at their maximum, because the server always pads to it; a
+length axis of candidates stays symbolic, because it never does.
 """
 
 from __future__ import annotations
@@ -68,13 +69,13 @@ def trace(spec: ExportSpec, codec: Codec, example: Encoded) -> onnx.ModelProto:
         ExportFailed: tracing failed or specialised a dimension, or the graph is not one that servers load.
     """
     module = ServingModule(spec, codec).eval()
-    sizes = _example_sizes(spec, module)
-    feeds = _example_feeds(codec, example, sizes)
+    *sizes, tokens = _example_sizes(spec, module)
+    feeds = _example_feeds(codec, example, sizes, tokens)
     tensors = {name: torch.from_numpy(feeds[name]) for name in codec.input_names}
     symbols = {name: dict(enumerate(axes_of(codec, name))) for name in codec.input_names}
 
     def replay(more: int) -> object:
-        other = _example_feeds(codec, example, [size + more for size in sizes])
+        other = _example_feeds(codec, example, [size + more for size in sizes], tokens)
         with torch.inference_mode():
             return module({name: torch.from_numpy(array) for name, array in other.items()})
 
@@ -118,7 +119,8 @@ def axes_of(codec: Codec, name: str) -> tuple[str, ...]:
     """Names of an input's leading axes that differ between runs."""
     if name == GRID_INDEX:
         return ("R", "C")
-    return ("R",) if name in codec.context_names else ("N",)
+    length = (codec.length[0],) if codec.length is not None and name in codec.with_length else ()
+    return ("R",) if name in codec.context_names else ("N", *length)
 
 
 def strip(model: onnx.ModelProto) -> None:
@@ -158,19 +160,27 @@ def finish(model: onnx.ModelProto, inline_bytes_max: int = INLINE_BYTES_MAX) -> 
 
 
 def _example_sizes(spec: ExportSpec, module: ServingModule) -> list[int]:
-    """R, N and C, ascending; C slots of a grid hold N / R candidates and more."""
+    """R, N and C, ascending, where C slots of a grid hold N / R candidates and more; then tokens or 0."""
     taken = {size for tensor in module.state_dict().values() for size in tensor.shape}
     taken |= {size for entry in spec.inputs for size in entry.shape if isinstance(size, int)}
     taken |= set(spec.axes.values())
     free = [prime for prime in _PRIMES if prime not in taken]
+    longest = max((spec.axes[axis] for axis in spec.lengths), default=0)
+    short = [prime for prime in free[3:] if prime <= longest]
     if len(free) < 3:
         raise ExportFailed("the model's tensors have every small prime as a size: no example size is left")
-    return free[:3]
+    if spec.lengths and not short:
+        raise ExportFailed(
+            f"axis {next(iter(spec.lengths))!r} of at most {longest} leaves no example size unlike all other "
+            "sizes of the model: make it longer"
+        )
+    return [*free[:3], short[0] if spec.lengths else 0]
 
 
-def _example_feeds(codec: Codec, example: Encoded, sizes: Sequence[int]) -> dict[str, Array]:
+def _example_feeds(codec: Codec, example: Encoded, sizes: Sequence[int], tokens: int) -> dict[str, Array]:
     rows, candidates, slots = sizes
     one = codec.feeds([example.take(np.zeros(1, np.int64))])
+    one |= {name: np.ascontiguousarray(example.candidates[name][:1, :tokens]) for name in codec.with_length}
     feeds = {
         name: np.repeat(array, rows if axes_of(codec, name) == ("R",) else candidates, axis=0)
         for name, array in one.items()

@@ -19,9 +19,14 @@ from export.gates.verdict import GateFailed
 from export.reference import combine
 from export.runtime import Runner
 from export.sensitivity import Judgement, Search, find_sensitive
+from export.transformer.attention import OPERATOR as ATTENTION
 
 SEARCH_SECONDS = 120.0
 SEARCH_REQUESTS = 256
+SEARCH_REQUESTS_MIN = 32
+SEARCH_CANDIDATES = 4_096
+"""Of a transformer: a judgement of MiniLM-L6's shape takes some five seconds with as many, and a dozen must
+fit."""
 SEARCH_MARGIN = 0.2
 """The search sees a sample, so it asks for more than the gate: this part of the way from there to perfect."""
 
@@ -64,8 +69,8 @@ def search_products(
 
     search = find_sensitive(names, judge, seconds_max=seconds_max) if names else Search()
     kept = [name for name in names if name not in search.excluded]
-    if kept and search.ended in ("not_needed", "passes"):
-        left = max(seconds_max - search.seconds, 0.0)
+    left = seconds_max - search.seconds
+    if kept and search.ended in ("not_needed", "passes") and left > 0.0:
         search = search.then(find_sensitive(kept, judge_all, seconds_max=left))
         kept = [name for name in kept if name not in search.excluded]
     if last and last[0][0] == tuple(kept):
@@ -73,10 +78,23 @@ def search_products(
     return Found(tuple(kept), Subject(variant, write(kept)), search)
 
 
+def sample(evidence: Evidence, *, tokens: bool) -> list[int]:
+    """Requests that the search looks at, evenly drawn.
+
+    Args:
+        tokens: the model reads candidates token by token, at a hundred times the cost: fewer will do.
+    """
+    count = len(evidence.requests)
+    wanted = SEARCH_REQUESTS
+    if tokens:
+        mean = sum(request.count for request in evidence.requests) / count
+        wanted = int(min(wanted, max(SEARCH_REQUESTS_MIN, SEARCH_CANDIDATES / mean)))
+    return [int(row) for row in np.linspace(0, count - 1, min(wanted, count))]
+
+
 def judge_sample(variant: str, model: onnx.ModelProto, evidence: Evidence) -> Judgement:
     """Agreement of every head and of the sum on a sample of the requests, stricter than the gates."""
-    count = len(evidence.requests)
-    rows = np.linspace(0, count - 1, min(SEARCH_REQUESTS, count)).astype(int)
+    rows = sample(evidence, tokens=any(node.op_type == ATTENTION for node in model.graph.node))
     runner = Runner(model)
     got = [runner.heads(evidence.codec, [evidence.requests[row]]) for row in rows]
     found = measure([evidence.scores[row] for row in rows], [combine(evidence.spec, one) for one in got])

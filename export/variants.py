@@ -80,7 +80,7 @@ def build_optional(name: str, model: onnx.ModelProto, evidence: Evidence, search
 def _build_half(model: onnx.ModelProto, evidence: Evidence, search_seconds: float) -> Quantised:
     products = to_half(model).products
     kept = {
-        site.name: "the last product, or before or behind all others"
+        site.name: "narrow, behind all wide products, or with constants that float16 cannot hold"
         for site in find_sites(model)
         if not {site.name, model.graph.node[site.nodes[0]].output[0]} & set(products)
     }

@@ -35,6 +35,12 @@ def weight_bytes(model: onnx.ModelProto) -> int:
     return sum(len(tensor.raw_data) or tensor.ByteSize() for tensor in model.graph.initializer)
 
 
+def total_bytes(model: onnx.ModelProto) -> int:
+    """Bytes of the graph and its weights; where protobuf cannot say it, of the weights alone."""
+    size = weight_bytes(model)
+    return size if size > INLINE_BYTES_MAX else int(model.ByteSize())
+
+
 def write(model: onnx.ModelProto, path: Path, inline_bytes_max: int = INLINE_BYTES_MAX) -> None:
     """Write a graph to `path`, and its weights beside it where they are too large to be in it.
 

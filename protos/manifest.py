@@ -58,6 +58,9 @@ class Scoring(msgspec.Struct, kw_only=True):
 class Axis(msgspec.Struct, kw_only=True, omit_defaults=True):
     max: int
     pad: Literal["right"] | None = None
+    lengths: str | None = None
+    """Of a length axis of candidates: the candidate input that tells how far along it a row reaches, by the
+    rule of `protos.row_lengths`. Its inputs may be cut to any size that the longest row of a run needs."""
     buckets: list[int] = []
     """Sizes to pad to; empty = always pad to `max` (what keeps scores bitwise independent of batch-mates)."""
 
@@ -201,6 +204,8 @@ class Manifest(msgspec.Struct, kw_only=True):
     scoring: Scoring
     axes: dict[str, Axis]
     cost_axes: list[str]
+    """What a run's time is learned over, beside its fixed part: "R" requests, "N" candidates, or, in their
+    place, "N*S": tokens along the length axis S."""
     inputs: list[Input]
     vocabs: dict[str, Vocab]
     outputs: list[Output]

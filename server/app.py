@@ -139,7 +139,12 @@ class Server:
         self._watch_signals()
         registry = CollectorRegistry()
         registry.register(self._metrics)
-        self._metrics.pull(self._dispatcher.snapshot, lambda: self._ranking.in_flight, self._versions)
+        self._metrics.pull(
+            self._dispatcher.snapshot,
+            lambda: self._ranking.in_flight,
+            self._versions,
+            self._dispatcher.tokens,
+        )
         limits = self._config.limits
         door = Listener(
             methods(self._ranking, self._health, limits),

@@ -17,8 +17,9 @@ from typing import Any, NoReturn
 from server import refusals
 from server.core.decisions import Admitted, Dispatch, Idle, Lane, Part, Rejected, Snapshot, Stuck, Ticket
 from server.core.policy import Policy
-from server.domain import Payload, Scored
+from server.domain import Payload, Scored, TokensRun
 from server.engine.api import EngineError
+from server.engine.by_length import ByLength
 from server.errors import Reason, Refusal, Refused
 from server.metrics import Metrics
 from server.run import LaneRuntime, Result, clock_ns, run
@@ -143,10 +144,27 @@ class Dispatcher:
                     **terms.cost.state(),
                     "margin_ns": terms.margin.ns,
                     "chunk_ns": terms.chunk_ns,
-                    "predicted_ns": {rows: terms.cost.predict_ns(1, rows) for rows in CURVE_ROWS},
+                    "row_load": (row_load := self._row_load(lane)),
+                    "predicted_ns": {
+                        rows: terms.cost.predict_ns(1, round(rows * row_load)) for rows in CURVE_ROWS
+                    },
                 }
                 for lane, terms in self._scheduler.terms.items()
             }
+
+    def tokens(self) -> dict[tuple[str, str], TokensRun]:
+        """Tokens run so far by (model, variant), where candidates have lengths; any thread may ask."""
+        found: dict[tuple[str, str], TokensRun] = {}
+        for lane, runtime in list(self._runtimes.items()):
+            if isinstance(runtime.engine, ByLength):
+                key, run = (lane.model, lane.variant), runtime.engine.run_so_far
+                before = found.get(key, TokensRun())
+                found[key] = TokensRun(before.tokens + run.tokens, before.computed + run.computed)
+        return found
+
+    def _row_load(self, lane: Lane) -> float:
+        runtime = self._runtimes.get(lane)
+        return 1.0 if runtime is None else runtime.row_load
 
     def _refuse(self, verdict: Rejected, now_ns: int) -> NoReturn:
         if verdict.reason is Reason.OVERLOADED:

@@ -32,11 +32,18 @@ class Payload(msgspec.Struct, frozen=True, eq=False):
         context: one array per context input, without the batch axis, ids already mapped, unpadded.
         candidates: one array [N, ...] per candidate input, in the graph's dtype or an accepted one.
         rows: N.
+        lengths: int64 [N], tokens of each candidate; None where candidates have no length axis.
     """
 
     context: tuple[Array, ...]
     candidates: tuple[Array, ...]
     rows: int
+    lengths: NDArray[np.int64] | None = None
+
+    @property
+    def load(self) -> int:
+        """What it costs, in what its lane counts: rows, or tokens."""
+        return self.rows if self.lengths is None else int(self.lengths.sum())
 
 
 class Head(msgspec.Struct, frozen=True):
@@ -73,6 +80,13 @@ class RankingRequest(msgspec.Struct, frozen=True, eq=False):
     top_k: int
     weights: Mapping[str, float] | None = None
     return_heads: tuple[str, ...] = ()
+
+
+class TokensRun(msgspec.Struct, frozen=True):
+    """Tokens of the candidates that were run, and those that were computed: the same with padding."""
+
+    tokens: int = 0
+    computed: int = 0
 
 
 class RunStamps(msgspec.Struct, frozen=True):

@@ -27,6 +27,7 @@ from server.cost_store import CostStore
 from server.domain import Importance, RankingRequest
 from server.engine.api import Engine, EngineError, ProviderMissing
 from server.engine.bundle import BadBundle, Bundle, open_bundle
+from server.engine.by_length import ByLength
 from server.engine.fake import FakeEngine, Script
 from server.engine.tensors import Packer, split
 from server.first_sight.look import FirstSight
@@ -35,7 +36,7 @@ from server.golden import decode_golden
 from server.machine import intra_op_threads
 from server.reply import combine
 from server.run import LaneRuntime
-from server.warm_up import sweep
+from server.warm_up import call_tokens, sweep
 from server.wire import Decoder
 
 CHUNK_SHARE = 0.25
@@ -170,9 +171,8 @@ class Loader:
                 continue
             lanes[variant] = lane
             runnable[lane] = loaded
-        # Scores that depend on batch-mates go to callers who name the variant, never to the others.
-        defaults = [variant for variant in lanes if not manifest.variants[variant].depends_on_batch_mates]
-        if not defaults:
+        default = default_of(manifest, list(lanes))
+        if default is None:
             raise BadBundle("; ".join(f"{variant}: {reason}" for variant, reason in refused.items()))
         self._lanes |= runnable
         self._log.info(
@@ -182,7 +182,7 @@ class Loader:
             variants=list(lanes),
             load_s=round(time.perf_counter() - began, 3),
         )
-        return ServedVersion(bundle, decoder, lanes, defaults[0], refused, budget_ns)
+        return ServedVersion(bundle, decoder, lanes, default, refused, budget_ns)
 
     def _load_variant(
         self, bundle: Bundle, lane: Lane, golden: Sequence[RankingRequest], budget_ns: int
@@ -192,9 +192,11 @@ class Loader:
         executors = range(config.engine.executors)
         packers = [Packer(bundle.layout, config.batch.rows_max) for _ in executors]
         brakes = [engine.brake() for _ in executors]
-        if config.engine.kind == "ort":
-            check_golden(bundle, lane.variant, golden, engine, packers[0])
         payloads = [request.payload for request in golden]
+        if isinstance(engine, ByLength):
+            engine.call_tokens = call_tokens(payloads, engine, packers[0], config.engine.warm_up_s_max / 4)
+        if config.engine.kind == "ort":  # as it will be served, in groups of like length if so
+            check_golden(bundle, lane.variant, golden, engine, packers[0])
         points = sweep(payloads, engine, packers[0], brakes[0], config.engine.warm_up_s_max)
         cost = CostModel.fitted(points, per_request="R" in manifest.cost_axes)
         digest = manifests.digest(manifest)
@@ -202,7 +204,11 @@ class Loader:
             self._log.info("learned costs resumed", model=lane.model, variant=lane.variant)
         if isinstance(engine, FakeEngine):
             engine.begin_script()
-        runtime = LaneRuntime(engine, packers, brakes)
+        elif isinstance(engine, ByLength):
+            engine.begin_count()
+        loads = [(payload.load, payload.rows) for payload in payloads]
+        row_load = sum(load for load, _ in loads) / sum(rows for _, rows in loads)
+        runtime = LaneRuntime(engine, packers, brakes, row_load)
         return LoadedLane(runtime, cost, digest, budget_ns, manifest.scoring.chunkable)
 
     def _engine(self, bundle: Bundle, variant: str) -> Engine:
@@ -216,9 +222,10 @@ class Loader:
             )
         from server.engine.ort import OrtEngine
 
-        return OrtEngine(
+        made = OrtEngine(
             bundle.graph(variant), bundle.layout, engine.providers, intra_op_threads(engine.intra_op_threads)
         )
+        return made if bundle.layout.length is None else ByLength(made, bundle.layout)
 
 
 def find_versions(folder: Path) -> dict[str, list[int]]:
@@ -234,6 +241,15 @@ def find_versions(folder: Path) -> dict[str, list[int]]:
             if versions:
                 found[model.name] = sorted(versions, reverse=True)
     return found
+
+
+def default_of(manifest: Manifest, loaded: Sequence[str]) -> str | None:
+    """What a request without a variant gets: the first of the loaded whose scores are its own.
+
+    Scores that depend on batch-mates go to callers who name the variant, never to the others; None =
+    nothing is left.
+    """
+    return next((name for name in loaded if not manifest.variants[name].depends_on_batch_mates), None)
 
 
 def require_provider_of(manifest: Manifest, variant: str, providers: Sequence[str]) -> None:

@@ -9,12 +9,13 @@ from __future__ import annotations
 import gc
 import time
 from bisect import bisect_left
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
 from prometheus_client.registry import Collector
 
 from server.core.decisions import Snapshot
+from server.domain import TokensRun
 from server.errors import RULES, Kind, Reason
 
 LATENCY_MS = (
@@ -142,6 +143,7 @@ class Metrics(Collector):
         ]
         self._scheduler: Callable[[], Snapshot] | None = None
         self._in_flight: Callable[[], int] = int
+        self._tokens: Callable[[], Mapping[tuple[str, str], TokensRun]] = dict
         self._versions: Callable[[], list[Labels]] = list
         for model in models:  # a rate exists before the first failure
             for reason in Reason:
@@ -154,12 +156,15 @@ class Metrics(Collector):
         scheduler: Callable[[], Snapshot],
         in_flight: Callable[[], int],
         versions: Callable[[], list[Labels]],
+        tokens: Callable[[], Mapping[tuple[str, str], TokensRun]] = dict,
     ) -> None:
         """Name the owners of the gauges; called from the scraping thread, so they only read.
 
         Args:
             versions: (model, version, variant, state) of every known variant.
+            tokens: what was run so far by (model, variant), of those whose candidates have lengths.
         """
+        self._tokens = tokens
         self._scheduler, self._in_flight, self._versions = scheduler, in_flight, versions
 
     def watch_gc(self) -> None:
@@ -194,6 +199,7 @@ class Metrics(Collector):
             probes = CounterMetricFamily("podium_probes", "Runs that tested an estimate that admits nothing.")
             probes.add_metric([], now.probes)
             yield probes
+        yield from _token_counters(self._tokens())
         yield _gauge("podium_in_flight", "Requests inside.", self._in_flight())
         info = GaugeMetricFamily(
             "podium_model_info", "Variants by state.", labels=["model", "version", "variant", "state"]
@@ -201,6 +207,20 @@ class Metrics(Collector):
         for labels in self._versions():
             info.add_metric(list(labels), 1.0)
         yield info
+
+
+def _token_counters(run: Mapping[tuple[str, str], TokensRun]) -> Iterator[Metric]:
+    """The share of padding is 1 - tokens / computed."""
+    labels = ["model", "variant"]
+    tokens = CounterMetricFamily("podium_tokens", "Tokens of the candidates that were run.", labels=labels)
+    computed = CounterMetricFamily(
+        "podium_tokens_computed", "The same, with the padding that was run beside them.", labels=labels
+    )
+    for key, counted in run.items():
+        tokens.add_metric(list(key), counted.tokens)
+        computed.add_metric(list(key), counted.computed)
+    yield tokens
+    yield computed
 
 
 def _gauge(name: str, text: str, value: float) -> Metric:

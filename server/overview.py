@@ -73,7 +73,8 @@ def _cost(cost: Mapping[str, Any]) -> dict[str, Any]:
     return {
         "run_us": cost["run_ns"] / 1e3,
         "request_us": cost["request_ns"] / 1e3,
-        "row_us": cost["row_ns"] / 1e3,
+        "row_us": cost["row_ns"] * cost["row_load"] / 1e3,
+        "row_tokens": cost["row_load"],
         "stretch": cost["stretch"],
         "ratios": cost["ratios"],
         "margin_ms": cost["margin_ns"] / 1e6,

@@ -200,6 +200,9 @@ class Ranking:
         ticket = Ticket(number, lane, head.rows, passage.arrival_ns, deadline_ns, head.importance)
         self._dispatcher.look(ticket)
         request = served.decoder.body(message, head, lifted)
+        lengths = request.payload.lengths
+        if lengths is not None:  # known only now: what it costs is counted in tokens
+            ticket = ticket._replace(ends=lengths.cumsum())
         passage.decoded_ns = clock_ns()
         passage.served, passage.lane, passage.request = served, lane, request
         passage.offered_ns = self._dispatcher.submit(ticket, request.payload, passage.scored)

@@ -21,11 +21,16 @@ clock_ns = time.monotonic_ns
 
 @dataclass(frozen=True, slots=True)
 class LaneRuntime:
-    """What executors need to run a lane: the engine, and for each executor a packer and a brake."""
+    """What executors need to run a lane: the engine, and for each executor a packer and a brake.
+
+    Attributes:
+        row_load: what a candidate costs on average, in what the lane counts: 1 row, or so many tokens.
+    """
 
     engine: Engine
     packers: Sequence[Packer]
     brakes: Sequence[Brake]
+    row_load: float = 1.0
 
 
 @dataclass(frozen=True, slots=True)

@@ -157,11 +157,13 @@ class ContextField(_TensorField):
 class ColumnField(_TensorField):
     """A candidate input: one row per candidate."""
 
-    def __init__(self, entry: Input) -> None:
+    def __init__(self, entry: Input, sizes: Mapping[str, int]) -> None:
+        """`sizes`: the most of each named axis."""
         super().__init__(f"candidates.columns[{entry.name}]", entry, len(entry.shape))
         self.name = entry.name
-        self._tail: Final = [int(size) for size in entry.shape[1:]]
+        self._tail: Final = [sizes[size] if isinstance(size, str) else size for size in entry.shape[1:]]
         self._width = math.prod(self._tail)
+        self._long = any(isinstance(size, str) for size in entry.shape[1:])
         self._excludes = entry.non_finite == "invalid_candidate"
 
     def read(
@@ -177,12 +179,15 @@ class ColumnField(_TensorField):
             Refused: INVALID_TENSOR or NON_FINITE_INPUT.
         """
         found, shape = self.dtypes.get(tensor.dtype), tensor.shape
-        wanted = [rows, *self._tail]
+        wanted, width = [rows, *self._tail], self._width
+        if self._long and len(shape) == self.axes and 1 <= shape[1] <= wanted[1]:
+            wanted[1] = shape[1]  # a length axis: whatever size up to its most
+            width = math.prod(wanted[1:])
         if found is None or len(shape) != self.axes or shape[:] != wanted:
-            raise self.misfit(tensor, data, f"{wanted}")
+            raise self.misfit(tensor, data, self._expected(rows))
         dtype, checked = found
-        if len(data) != rows * self._width * dtype.itemsize:
-            raise self.misfit(tensor, data, f"{wanted}")
+        if len(data) != rows * width * dtype.itemsize:
+            raise self.misfit(tensor, data, self._expected(rows))
         flat: Array = np.frombuffer(data, dtype)
         array = flat if self.axes == 1 else flat.reshape(wanted)
         if not checked or all_finite(flat):
@@ -193,6 +198,12 @@ class ColumnField(_TensorField):
         clean = array.copy()
         clean[bad] = 0  # the row rides along, unscored, so that it cannot disturb a batch-mate
         return clean, bad
+
+    def _expected(self, rows: int) -> str:
+        if not self._long:
+            return f"{[rows, *self._tail]}"
+        longest, *others = self._tail
+        return f"[{', '.join([f'{rows}', f'1 to {longest}', *map(str, others)])}]"
 
 
 def _invalid(sentence: str, path: str) -> Refused:

@@ -46,7 +46,8 @@ class Waiter:
             return payload
         end = part.start + part.rows
         columns = tuple(column[part.start : end] for column in payload.candidates)
-        return Payload(payload.context, columns, part.rows)
+        lengths = None if payload.lengths is None else payload.lengths[part.start : end]
+        return Payload(payload.context, columns, part.rows, lengths)
 
     def collect(self, part: Part, outcome: Scored | Refusal) -> Scored | Refusal | None:
         """Take in what became of a part; the request's outcome as soon as that is known."""

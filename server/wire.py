@@ -21,6 +21,7 @@ from server.engine.layout import Layout, Vocabulary
 from server.errors import Reason, Refusal, Refused
 from server.finite import all_finite
 from server.heads import HeadFields
+from server.length_field import LengthField
 from server.tensor_field import ColumnField, ContextField, TensorSet
 
 FLAG_ID_UNKNOWN = 4
@@ -101,12 +102,13 @@ class Decoder:
         self._candidates: list[ColumnField | _IdField | _PriorField] = []
         for entry in layout.candidates:
             if entry.role == "candidate":
-                self._candidates.append(ColumnField(entry))
+                self._candidates.append(ColumnField(entry, layout.ragged_max))
             elif entry.role == "candidate_id":
                 vocab = vocabs[entry.vocab] if entry.vocab is not None else None
                 self._candidates.append(_IdField(vocab, limits.string_bytes_max))
             else:
                 self._candidates.append(_PriorField(entry.when_absent or 0.0))
+        self._lengths = None if layout.length is None else LengthField(layout.length, layout.candidates)
         self._takes_ids = any(isinstance(field, _IdField) for field in self._candidates)
 
     def head(self, message: pb.RankRequest) -> Head:
@@ -144,7 +146,8 @@ class Decoder:
         context = tuple(map(ContextField.read, self._context, self._context_set.take(message.context)))
         columns, invalid, flags = self._columns(candidates, rows, prior, lifted)
         top_k = min(message.top_k or rows, rows)
-        payload = Payload(context, columns, rows)
+        lengths = None if self._lengths is None else self._lengths.read(columns)
+        payload = Payload(context, columns, rows, lengths)
         if message.head_weights or message.return_heads:
             weights = self._heads.weights(message.head_weights)
             returned = self._heads.returned(message.return_heads)

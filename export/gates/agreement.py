@@ -14,6 +14,7 @@ import numpy as np
 from export.gates.evidence import Evidence, Subject
 from export.gates.verdict import GateFailed, GateResult, Number
 from export.reference import Scores
+from export.spec import Array
 from measures.agreement import kendall_tau, top_k_overlap
 from measures.order import rank_order
 from protos.manifest import Agreement
@@ -83,25 +84,46 @@ def shortfalls(found: Agreement, limits: Thresholds) -> list[str]:
     ]
 
 
-def measure(exact: Sequence[Scores], got: Sequence[Scores]) -> Agreement:
-    """Agreement of two lists of score arrays, request by request.
+@dataclass(frozen=True, slots=True)
+class PerRequest:
+    """Agreement of every request, float64 [requests]; NaN where the reference has no order to agree with.
 
-    A request whose reference scores are all tied has no order to agree with and counts in no mean; one whose
-    variant scores have become all tied has lost its order and counts as tau 0.
+    Attributes:
+        tau: Kendall's tau-b over all candidates; 0 where the variant's scores have become all tied.
+        overlap: share of the ten best that stay among the ten best.
+        top: 1 where the best stays the best.
     """
-    taus, overlaps, tops = [], [], []
-    for wanted, scores in zip(exact, got, strict=True):
+
+    tau: Array
+    overlap: Array
+    top: Array
+
+
+def measure(exact: Sequence[Scores], got: Sequence[Scores]) -> Agreement:
+    """Agreement of two lists of score arrays, as means over the requests that have an order."""
+    found = per_request(exact, got)
+    judged = ~np.isnan(found.tau)
+    some = bool(judged.any())
+    return Agreement(
+        requests=len(exact),
+        tau_mean=float(found.tau[judged].mean()) if some else float("nan"),
+        top10_overlap_mean=float(found.overlap[judged].mean()) if some else float("nan"),
+        top10_overlap_p5=float(np.quantile(found.overlap[judged], 0.05)) if some else float("nan"),
+        top1_mean=float(found.top[judged].mean()) if some else float("nan"),
+    )
+
+
+def per_request(exact: Sequence[Scores], got: Sequence[Scores]) -> PerRequest:
+    """Agreement of two lists of score arrays, request by request."""
+    rows = np.full((3, len(exact)), np.nan)
+    for at, (wanted, scores) in enumerate(zip(exact, got, strict=True)):
         if len(wanted) < 2 or (wanted == wanted[0]).all():
             continue
         tau = kendall_tau(wanted, scores)
-        taus.append(0.0 if np.isnan(tau) else tau)
         order_wanted, order_got = rank_order(wanted), rank_order(scores)
-        overlaps.append(top_k_overlap(order_wanted, order_got, TOP))
-        tops.append(order_wanted[0] == order_got[0])
-    return Agreement(
-        requests=len(exact),
-        tau_mean=float(np.mean(taus)) if taus else float("nan"),
-        top10_overlap_mean=float(np.mean(overlaps)) if taus else float("nan"),
-        top10_overlap_p5=float(np.quantile(overlaps, 0.05)) if taus else float("nan"),
-        top1_mean=float(np.mean(tops)) if taus else float("nan"),
-    )
+        rows[:, at] = (
+            0.0 if np.isnan(tau) else tau,
+            top_k_overlap(order_wanted, order_got, TOP),
+            order_wanted[0] == order_got[0],
+        )
+    return PerRequest(*rows)

@@ -40,6 +40,7 @@ class Graph:
                 self.nodes.append(onnx.NodeProto.FromString(node.SerializeToString()))
             else:
                 self.add_constant(node.output[0], value)
+        self._declared += self._computed_shapes()
 
     def constant(self, name: str) -> Array | None:
         """The value of an initialiser; None for anything computed or fed."""
@@ -149,6 +150,17 @@ class Graph:
             model.ir_version = max(model.ir_version, helper.find_min_ir_version_for(model.opset_import, True))
         finish(model)
         return model
+
+    def _computed_shapes(self) -> list[str]:
+        """Values whose declared shape would get lost: shape inference cannot follow computed sizes."""
+        declared = {entry.name for entry in self._base.graph.value_info}
+        return [
+            node.output[0]
+            for node in self.nodes
+            if node.op_type == "Reshape"
+            and node.output[0] in declared
+            and node.input[1] not in self._constants
+        ]
 
     def _indexed(self) -> tuple[dict[str, onnx.NodeProto], dict[str, list[onnx.NodeProto]]]:
         if self._index is None:

@@ -1,7 +1,7 @@
 """How long will a run take: learned, per lane.
 
-time = line(requests, rows) · stretch · ratio. Three questions, asked apart, because they have different
-answers on a core that others use as well:
+time = line(requests, rows) · stretch · ratio; a lane may count tokens for rows (`Part.load`). Three
+questions, asked apart, because they have different answers on a core that others use as well:
 
 - `line`: the executor's CPU time, a property of the model and the machine.
 - `stretch`: wall / CPU, a property of the neighbours: of the sums over the last fifth of a second, for what a

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import NamedTuple, TypeAlias
+from typing import Any, NamedTuple, Protocol, TypeAlias
 
 from server.errors import Reason
 
@@ -19,6 +19,14 @@ class Lane(NamedTuple):
     variant: str
 
 
+class Ends(Protocol):
+    """Ascending whole numbers, of a list or an array."""
+
+    def __len__(self) -> int: ...
+
+    def __getitem__(self, at: int, /) -> Any: ...
+
+
 class Ticket(NamedTuple):
     """The scheduler's view of a request. Times are absolute monotonic nanoseconds."""
 
@@ -28,14 +36,25 @@ class Ticket(NamedTuple):
     arrival_ns: int
     deadline_ns: int
     importance: int = DEFAULT_IMPORTANCE
+    ends: Ends | None = None
+    """Where the lane counts tokens: those of the rows up to and with each. None: it counts rows."""
+
+    @property
+    def load(self) -> int:
+        """What it costs, in what its lane counts: rows, or tokens."""
+        return self.rows if self.ends is None else int(self.ends[-1])
 
 
 class Part(NamedTuple):
-    """A stretch of a ticket's rows that runs in one piece; most tickets have one part, themselves."""
+    """A stretch of a ticket's rows that runs in one piece; most tickets have one part, themselves.
+
+    `load` is what it costs, in what its lane counts: rows, or tokens.
+    """
 
     ticket: Ticket
     start: int
     rows: int
+    load: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +78,8 @@ class Rejected:
         retry_after_ns: when the plan expects room; None when waiting cannot help.
         minimum_ns: predicted time of this ticket on an idle executor.
         queue_ns: predicted time until everything admitted before is done.
-        rows_per_s: what the executors can score of this lane; 0 where nobody asked.
+        rows_per_s: what the executors can score of this lane, of rows like this ticket's; 0 where nobody
+            asked.
     """
 
     reason: Reason

@@ -110,8 +110,8 @@ class FifoScheduler:
             return Idle(due_ns)
         for ticket in taken:
             del self._waiting[ticket.id]
-        parts = tuple(Part(ticket, 0, ticket.rows) for ticket in taken)
-        predicted_ns = self._terms[head.lane].cost.predict_ns(len(parts), rows)
+        parts = tuple(Part(ticket, 0, ticket.rows, ticket.load) for ticket in taken)
+        predicted_ns = self._terms[head.lane].cost.predict_ns(len(parts), sum(part.load for part in parts))
         dispatch = Dispatch(executor, head.lane, parts, rows, predicted_ns)
         self._executors.begin(executor, dispatch, now_ns)
         return dispatch
@@ -127,7 +127,8 @@ class FifoScheduler:
         dispatch = self._executors.end(executor)
         if run is None:
             return None
-        return self._terms[dispatch.lane].cost.learn(len(dispatch.parts), dispatch.rows, run, now_ns)
+        load = sum(part.load for part in dispatch.parts)
+        return self._terms[dispatch.lane].cost.learn(len(dispatch.parts), load, run, now_ns)
 
     def answered(self, lane: Lane, *, late: int, requests: int) -> None:
         """Nothing is concluded from it."""
@@ -142,7 +143,7 @@ class FifoScheduler:
 
     def snapshot(self, *, now_ns: int) -> Snapshot:
         """Read the state as numbers."""
-        work_ns = sum(self._terms[t.lane].cost.predict_ns(1, t.rows) for t in self._waiting.values())
+        work_ns = sum(self._terms[t.lane].cost.predict_ns(1, t.load) for t in self._waiting.values())
         return Snapshot(
             queue_depth=len(self._waiting),
             queue_rows=sum(ticket.rows for ticket in self._waiting.values()),

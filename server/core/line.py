@@ -1,5 +1,9 @@
 """A run's mean time as a line over what it costs: run + request · requests + row · rows, in nanoseconds.
 
+A lane whose candidates have lengths counts tokens: there "rows" are tokens throughout, and `row_ns` is what
+one takes. A candidate costs next to nothing beside its tokens, and a weight of its own could hardly be told
+from theirs: in traffic the two grow together.
+
 Learned by recursive least squares with forgetting, on relative errors: noise grows with a run's size, so an
 unweighted fit would listen to the large ones only. Residuals are clipped as Huber's (1964).
 """

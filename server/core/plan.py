@@ -64,7 +64,7 @@ class Plan:
         deadline_ns = parts[0].ticket.deadline_ns
         at = self._place_of(deadline_ns)
         before, later = self.runs[:at], self.runs[at:]
-        own_ns = [terms.cost.predict_ns(1, part.rows) for part in parts]
+        own_ns = [terms.cost.predict_ns(1, part.load) for part in parts]
         times = [*(run.time_ns for run in before), *own_ns, *(run.time_ns for run in later)]
         dues = [*(run.due_ns for run in before), *[deadline_ns - terms.margin.ns] * len(parts)]
         dues += [run.due_ns for run in later]
@@ -130,7 +130,7 @@ class Plan:
         deadline_ns = part.ticket.deadline_ns
         due_ns = deadline_ns - margin_ns
         at = self._place_of(deadline_ns)
-        alone_ns = terms.cost.predict_ns(1, part.rows)
+        alone_ns = terms.cost.predict_ns(1, part.load)
         for joined in range(at - 1, max(at - 1 - LOOK_BACK, -1), -1):
             run = runs[joined]
             time_ns = self._joined_ns(run, part)
@@ -217,7 +217,7 @@ class Plan:
 
 def _worthwhile(run: PlannedRun, part: Part) -> bool:
     cost = run.terms.cost
-    return cost.shared_ns() >= SAVING_MIN * cost.line.row_ns * part.rows
+    return cost.shared_ns() >= SAVING_MIN * cost.line.row_ns * part.load
 
 
 def _ends(times_ns: Sequence[int], free: Sequence[int]) -> Iterator[int]:

@@ -28,6 +28,7 @@ class PlannedRun:
 
     Attributes:
         parts: in the order of their deadlines.
+        rows, load: of all parts; the load is what the run costs, in what the lane counts: rows, or tokens.
         time_ns: predicted time of the run.
         expected_ns: its mean, without caution.
         deadline_ns: the earliest deadline in it.
@@ -42,6 +43,7 @@ class PlannedRun:
         "due_ns",
         "expected_ns",
         "lane",
+        "load",
         "margin_ns",
         "parts",
         "probe",
@@ -60,13 +62,13 @@ class PlannedRun:
 
     def time_with_ns(self, part: Part) -> int:
         """Predicted time with one more part."""
-        return self.terms.cost.predict_ns(len(self.parts) + 1, self.rows + part.rows)
+        return self.terms.cost.predict_ns(len(self.parts) + 1, self.load + part.load)
 
     def rest_ns(self) -> int:
         """Predicted time without the most urgent part; 0 if nothing would be left."""
         if len(self.parts) == 1:
             return 0
-        return self.terms.cost.predict_ns(len(self.parts) - 1, self.rows - self.parts[0].rows)
+        return self.terms.cost.predict_ns(len(self.parts) - 1, self.load - self.parts[0].load)
 
     def cap_with_ns(self, part: Part) -> int:
         """The cap with one more part, which may be the most urgent."""
@@ -83,8 +85,9 @@ class PlannedRun:
             return
         self.parts.append(part)
         self.rows += part.rows
+        self.load += part.load
         self.time_ns = time_ns
-        self.expected_ns = self.terms.cost.expect_ns(len(self.parts), self.rows)
+        self.expected_ns = self.terms.cost.expect_ns(len(self.parts), self.load)
 
     def drop(self, ticket_id: int) -> bool:
         """Take a ticket's parts out; whether anything is left."""
@@ -125,12 +128,13 @@ class PlannedRun:
 
     def reprice(self) -> None:
         """Predict again: the model has learned."""
-        self.time_ns = self.terms.cost.predict_ns(len(self.parts), self.rows)
-        self.expected_ns = self.terms.cost.expect_ns(len(self.parts), self.rows)
+        self.time_ns = self.terms.cost.predict_ns(len(self.parts), self.load)
+        self.expected_ns = self.terms.cost.expect_ns(len(self.parts), self.load)
 
     def _add_up(self) -> None:
         first = self.parts[0].ticket
         self.rows = sum(part.rows for part in self.parts)
+        self.load = sum(part.load for part in self.parts)
         self.deadline_ns = first.deadline_ns
         self.due_ns = first.deadline_ns - self.margin_ns
         self.cap_ns = (self.due_ns - first.arrival_ns) // 2

@@ -98,6 +98,7 @@ class Scheduler:
         """Foresee in an overload that `offer` will refuse for want of room; None = offer it.
 
         It costs as much as an offer, so that it pays where most are refused and reading a request costs more.
+        Of a ticket whose tokens are not known yet it takes every row for one: it refuses too few that way.
         """
         if now_ns >= self._crowded_until_ns or not self._plan.runs:
             return None
@@ -105,7 +106,7 @@ class Scheduler:
             return None  # it may displace somebody
         terms = self._terms[ticket.lane]
         parts = parts_of(ticket, terms)
-        parts_ns = [terms.cost.predict_ns(1, part.rows) for part in parts]
+        parts_ns = [terms.cost.predict_ns(1, part.load) for part in parts]
         alone_ns, margin_ns = sum(parts_ns), terms.margin.ns
         if now_ns + self._soonest_ns(parts_ns) + margin_ns > ticket.deadline_ns:
             return None  # it may be hopeless, or a probe
@@ -123,7 +124,7 @@ class Scheduler:
         terms.cost.heal(now_ns)
         terms.margin.heal(now_ns)
         parts = parts_of(ticket, terms)
-        parts_ns = [terms.cost.predict_ns(1, part.rows) for part in parts]
+        parts_ns = [terms.cost.predict_ns(1, part.load) for part in parts]
         alone_ns, margin_ns = sum(parts_ns), terms.margin.ns
         self._pressure.add(alone_ns, now_ns)
         free = self._executors.free_ns(now_ns)
@@ -137,7 +138,7 @@ class Scheduler:
             if admitted is not None:
                 return admitted
             # Were the machine ours alone: what neighbours and our own refusals take from it passes.
-            least_ns = self._soonest_ns([terms.cost.alone_ns(1, part.rows) for part in parts])
+            least_ns = self._soonest_ns([terms.cost.alone_ns(1, part.load) for part in parts])
             if now_ns + least_ns + self._limits.margin_ns > ticket.deadline_ns:
                 return Rejected(Reason.DEADLINE_TOO_SHORT, None, least_ns + self._limits.margin_ns)
             return self._too_busy(ticket, terms, alone_ns + margin_ns, free, now_ns)
@@ -210,8 +211,8 @@ class Scheduler:
         terms = self._terms.get(dispatch.lane)
         if run is None or terms is None:  # failed, or the lane is gone
             return None
-        cost = terms.cost
-        ratio = cost.learn(len(dispatch.parts), dispatch.rows, run, now_ns, probe=dispatch.probe)
+        cost, load = terms.cost, sum(part.load for part in dispatch.parts)
+        ratio = cost.learn(len(dispatch.parts), load, run, now_ns, probe=dispatch.probe)
         if dispatch.probe:
             cost.end_probe(in_time=now_ns <= dispatch.parts[0].ticket.deadline_ns)
         else:
@@ -280,10 +281,11 @@ class Scheduler:
         cost = terms.cost
         if self._waiting or self._executors.busy() or not cost.may_probe(now_ns):
             return None
-        profile_ns = cost.profile_ns(1, ticket.rows)
+        load = ticket.load
+        profile_ns = cost.profile_ns(1, load)
         if now_ns + profile_ns + self._limits.margin_ns > ticket.deadline_ns:
             return None
-        part = Part(ticket, 0, ticket.rows)
+        part = Part(ticket, 0, ticket.rows, load)
         self._plan.runs.append(PlannedRun(terms, part, terms.margin.ns, probe=True))
         self._enter(ticket, ticket.deadline_ns - profile_ns)
         return Admitted()
@@ -298,7 +300,7 @@ class Scheduler:
         wait_ns = max(end_ns + needs_ns - (now_ns + budget_ns), 1_000_000)
         spread = 1.0 + (ticket.id * 2_654_435_761 % 65_536) / 65_536  # Knuth's hash: U(1, 2), repeatable
         wait_ns = int(wait_ns * spread * max(self._pressure.ratio(now_ns), 1.0))
-        row_ns = terms.cost.line.row_ns * terms.cost.stretch / len(free)
+        row_ns = terms.cost.line.row_ns * terms.cost.stretch / len(free) * ticket.load / ticket.rows
         rows_per_s = 1e9 / row_ns if row_ns else 0.0
         return Rejected(Reason.OVERLOADED, wait_ns, needs_ns, end_ns - now_ns, rows_per_s)
 
@@ -327,6 +329,6 @@ class Scheduler:
                 if part.ticket.id == ticket.id:
                     cost = run.terms.cost
                     parts_ns.append(
-                        cost.profile_ns(1, part.rows) if run.probe else cost.predict_ns(1, part.rows)
+                        cost.profile_ns(1, part.load) if run.probe else cost.predict_ns(1, part.load)
                     )
         return self._soonest_ns(parts_ns)

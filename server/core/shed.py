@@ -47,7 +47,7 @@ def _leastworthy(runs: Sequence[PlannedRun], free: Sequence[int]) -> list[Ticket
         cost = run.terms.cost
         for part in run.parts:
             ticket = part.ticket
-            own_ns = (cost.expect_ns(1, part.rows) - cost.shared_ns()) / len(free)
+            own_ns = (cost.expect_ns(1, part.load) - cost.shared_ns()) / len(free)
             if ticket.id not in kept:
                 heapq.heappush(heap, (worth(ticket), ticket))
             elif ticket in gone:

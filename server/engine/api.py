@@ -10,6 +10,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Protocol
 
+import numpy as np
+from numpy.typing import NDArray
+
 from server.domain import Array, Scores
 
 
@@ -20,10 +23,12 @@ class Batch:
     Attributes:
         feeds: graph input -> array; context [R, ...], candidates [N, ...], row_to_context [N].
         rows: N.
+        lengths: int64 [N], tokens of each candidate; None where they have no length axis.
     """
 
     feeds: Mapping[str, Array]
     rows: int
+    lengths: NDArray[np.int64] | None = None
 
 
 class Brake(Protocol):

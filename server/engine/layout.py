@@ -17,7 +17,7 @@ class UnsupportedBundle(Exception):
     """The bundle is sound, but asks for something that this server does not do. One sentence."""
 
 
-KNOWN_FEATURES = frozenset({"vocab"})
+KNOWN_FEATURES = frozenset({"length_axis", "vocab"})
 """Entries of `format.requires` that this server understands."""
 
 _ROLES = frozenset(
@@ -32,6 +32,24 @@ _TABLE_ID_MAX: Final = 1 << 62
 
 
 @dataclass(frozen=True, slots=True)
+class LengthAxis:
+    """The axis along which candidates differ in length; positions are those of `Layout.candidates`.
+
+    Attributes:
+        longest: most tokens of a candidate.
+        source: of the input that tells the lengths (`protos.row_lengths`).
+        pad_value: of that input.
+        columns: of the inputs that have the axis, behind N.
+    """
+
+    name: str
+    longest: int
+    source: int
+    pad_value: float
+    columns: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class Layout:
     """The inputs of a bundle by role. Payload tuples follow `context` and `candidates`.
 
@@ -41,6 +59,7 @@ class Layout:
         candidates: candidate, candidate_id and prior_score inputs, in manifest order.
         row_to_context: name of that input; None for a graph that needs no context.
         ragged_max: axis name -> size to pad to.
+        length: the length axis of candidates; None: all are alike.
         heads: output name -> head.
         context_names, column_names: the tensors that a request must bring, no more and no less.
         grid: names of the inputs that take a grid's index and its positions; None for a flat graph.
@@ -51,6 +70,7 @@ class Layout:
     candidates: tuple[Input, ...]
     row_to_context: str | None
     ragged_max: Mapping[str, int]
+    length: LengthAxis | None
     heads: Mapping[str, str]
     context_names: frozenset[str]
     column_names: frozenset[str]
@@ -73,15 +93,17 @@ class Layout:
                 raise UnsupportedBundle(f"input {entry.name!r}: role {entry.role!r} is not supported yet")
             if entry.from_catalog:
                 raise UnsupportedBundle(f"input {entry.name!r}: from_catalog is not supported yet")
+        candidates = tuple(
+            e for e in manifest.inputs if e.role in ("candidate", "candidate_id", "prior_score")
+        )
         gather = [entry.name for entry in manifest.inputs if entry.role == "row_to_context"]
         return cls(
             context=tuple(e for e in manifest.inputs if e.role == "context"),
             lengths={e.of: e.name for e in manifest.inputs if e.role == "context_length" and e.of},
-            candidates=tuple(
-                e for e in manifest.inputs if e.role in ("candidate", "candidate_id", "prior_score")
-            ),
+            candidates=candidates,
             row_to_context=gather[0] if gather else None,
             ragged_max={name: axis.max for name, axis in manifest.axes.items()},
+            length=_length_axis(manifest, candidates),
             heads={output.name: output.head for output in manifest.outputs},
             context_names=frozenset(e.name for e in manifest.inputs if e.role == "context"),
             column_names=frozenset(e.name for e in manifest.inputs if e.role == "candidate"),
@@ -100,11 +122,23 @@ class Layout:
         return tuple(self.ragged_max[a] if isinstance(a, str) else a for a in entry.shape[1:])
 
 
+def _length_axis(manifest: Manifest, candidates: tuple[Input, ...]) -> LengthAxis | None:
+    for name, axis in manifest.axes.items():
+        if axis.lengths is not None:
+            source = [entry.name for entry in candidates].index(axis.lengths)
+            columns = tuple(at for at, entry in enumerate(candidates) if name in entry.shape[1:])
+            return LengthAxis(name, axis.max, source, candidates[source].pad_value, columns)
+    return None
+
+
 def _grid(manifest: Manifest) -> tuple[str, str]:
     """Names of the two inputs that only a grid has."""
     found = {entry.role: entry.name for entry in manifest.inputs if entry.role in _GRID_ROLES}
     for role in sorted(_GRID_ROLES - found.keys()):
         raise UnsupportedBundle(f"scoring.layout 'grid' needs an input of role {role!r}")
+    for name, axis in manifest.axes.items():
+        if axis.lengths is not None:
+            raise UnsupportedBundle(f"axes.{name}.lengths: a grid's candidates have no lengths yet")
     return found["grid_index"], found["grid_position"]
 
 

@@ -36,6 +36,7 @@ def check(manifest: Manifest) -> None:
     for name, axis in manifest.axes.items():
         if not 1 <= axis.max <= AXIS_MAX:
             raise LooseEnd(f"axes.{name}.max is {axis.max}; it must be 1 to {AXIS_MAX}")
+    _check_length_axis(manifest)
     if not BUDGET_MS_MIN <= manifest.budget_ms <= BUDGET_MS_MAX:
         raise LooseEnd(
             f"budget_ms is {manifest.budget_ms}; it must be {BUDGET_MS_MIN} to {BUDGET_MS_MAX:.0f}"
@@ -83,10 +84,16 @@ def _check_shape(entry: Input, manifest: Manifest) -> None:
         raise LooseEnd(f"input {entry.name!r}: the first axis of a {entry.role} is {first!r}")
     if entry.role not in ("candidate", "context") and len(entry.shape) > 1:
         raise LooseEnd(f"input {entry.name!r}: a {entry.role} has one axis")
-    for size in entry.shape[1:]:
+    for at, size in enumerate(entry.shape[1:]):
         if isinstance(size, str):
-            if per_candidate:
-                raise LooseEnd(f"input {entry.name!r}: axis {size!r} of a candidate must be a number")
+            has_lengths = size in manifest.axes and manifest.axes[size].lengths is not None
+            if per_candidate and (at or not has_lengths):
+                raise LooseEnd(
+                    f"input {entry.name!r}: axis {size!r} of a candidate must be a number, or the first "
+                    "and one that has lengths"
+                )
+            if has_lengths and not per_candidate:
+                raise LooseEnd(f"input {entry.name!r}: axis {size!r} is the candidates' length axis")
             if size not in manifest.axes:
                 raise LooseEnd(f"input {entry.name!r}: axis {size!r} is not in axes")
         elif size < 1:
@@ -101,6 +108,22 @@ def _check_shape(entry: Input, manifest: Manifest) -> None:
         owner = owners.get(entry.of or "")
         if owner is None or len(owner.shape) < 2:
             raise LooseEnd(f"input {entry.name!r}: `of` must name a context input with an axis to count")
+
+
+def _check_length_axis(manifest: Manifest) -> None:
+    sources = {name: axis.lengths for name, axis in manifest.axes.items() if axis.lengths is not None}
+    if len(sources) > 1:
+        raise LooseEnd(f"axes has {len(sources)} axes with lengths; candidates have one length axis at most")
+    for name, source in sources.items():
+        owners = [entry for entry in manifest.inputs if entry.name == source and entry.role == "candidate"]
+        if not owners:
+            raise LooseEnd(f"axes.{name}.lengths is {source!r}, which is no candidate input")
+        if owners[0].shape[1:] not in ([], [name]) or NUMPY[owners[0].dtype].kind == "f":
+            raise LooseEnd(
+                f"axes.{name}.lengths is {source!r}; it must hold whole numbers, of shape [N] or [N, {name}]"
+            )
+        if not any(name in entry.shape[1:] for entry in manifest.inputs):
+            raise LooseEnd(f"axes.{name} has lengths, but no input has the axis")
 
 
 def _check_vocab(entry: Input, manifest: Manifest) -> None:

@@ -30,7 +30,8 @@ class Packer:
             _ContextInput(entry, layout.padded_shape(entry), layout.lengths.get(entry.name))
             for entry in layout.context
         ]
-        self._columns = [_Column(entry, rows_max) for entry in layout.candidates]
+        self._columns = [_Column(entry, layout.padded_shape(entry), rows_max) for entry in layout.candidates]
+        self._has_lengths = layout.length is not None
         self._row_to_context = layout.row_to_context
         self._grid = layout.grid
         self._slots = np.arange(rows_max if layout.grid is not None else 0)
@@ -59,7 +60,10 @@ class Packer:
         if self._grid is not None:
             index, position = self._grid
             feeds[index], feeds[position] = lay_out(counts)
-        return Batch(feeds, rows)
+        if not self._has_lengths:
+            return Batch(feeds, rows)
+        lengths = [payload.lengths for payload in payloads if payload.lengths is not None]
+        return Batch(feeds, rows, np.concatenate(lengths))
 
     def groups(self, counts: Sequence[int]) -> Sequence[Sequence[int]]:
         """Which requests of a run make one batch, by their place in it: a grid is not to stay empty."""
@@ -83,7 +87,7 @@ class Packer:
             # One request fills its grid: every candidate stands where it is numbered.
             feeds[position] = self._slots[:rows]
             feeds[index] = self._slots[None, :rows]
-        return Batch(feeds, rows)
+        return Batch(feeds, rows, payload.lengths)
 
 
 class _ContextInput:
@@ -140,16 +144,34 @@ class _ContextInput:
 class _Column:
     """One candidate input and the buffer that the columns of several requests are gathered into."""
 
-    def __init__(self, entry: Input, rows_max: int) -> None:
+    def __init__(self, entry: Input, shape: tuple[int, ...], rows_max: int) -> None:
         self.name = entry.name
         self.dtype: np.dtype[Any] = NUMPY[entry.dtype]
-        self._buffer = np.empty((rows_max, *[int(size) for size in entry.shape[1:]]), self.dtype)
+        self._pad_value = entry.pad_value
+        self._buffer = np.empty((rows_max, *shape), self.dtype)
+        self._long = any(isinstance(axis, str) for axis in entry.shape[1:])
 
     def gather(self, parts: Sequence[Array], rows: int) -> Array:
         """The parts, one below the other, in the graph's dtype."""
+        if self._long:
+            return self._gather_long(parts, rows)
         if rows > len(self._buffer):
             return np.concatenate(parts, dtype=self.dtype)
         return np.concatenate(parts, out=self._buffer[:rows])
+
+    def _gather_long(self, parts: Sequence[Array], rows: int) -> Array:
+        """The same where each request has a length axis of its own size: padded to the longest of them."""
+        buffer = self._buffer
+        if rows > len(buffer):
+            buffer = np.empty((rows, *buffer.shape[1:]), self.dtype)
+        gathered = buffer[:rows, : max(part.shape[1] for part in parts)]
+        at = 0
+        for part in parts:
+            end, length = at + len(part), part.shape[1]
+            gathered[at:end, :length] = part
+            gathered[at:end, length:] = self._pad_value
+            at = end
+        return gathered
 
 
 def split(heads: Mapping[str, Scores], rows: Sequence[int]) -> list[Mapping[str, Scores]]:

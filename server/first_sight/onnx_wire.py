@@ -14,7 +14,7 @@ import numpy as np
 
 from protos.varint import read_varint
 
-FIELDS_MAX: Final = 5_000_000
+FIELDS_MAX: Final = 2_000_000
 """Of one file, weights not counted; a graph of 50,000 nodes has about a million."""
 _NUMBER_MAX: Final = (1 << 29) - 1
 _VARINT, _FIXED64, _BYTES, _FIXED32 = 0, 1, 2, 5
@@ -75,8 +75,8 @@ MESSAGES: Final[Mapping[str, Mapping[int, Field]]] = {
     ),
     "Value": _table("1 name b, 2 type b, 3 doc_string b, 4 metadata_props b*"),
     "Type": _table(
-        "1 tensor_type b, 4 sequence_type b, 5 map_type b, 6 denotation b, 7 opaque_type b, 8 sparse_type b,"
-        "9 optional_type b"
+        "1 tensor_type b, 4 sequence_type b, 5 map_type b, 6 denotation b, 7 opaque_type b,"
+        "8 sparse_tensor_type b, 9 optional_type b"
     ),
     "TensorType": _table("1 elem_type v, 2 shape b"),
     "Shape": _table("1 dim b*"),
@@ -147,8 +147,8 @@ class Message:
 class Walk:
     """Reads the messages of one file, and counts their fields."""
 
-    def __init__(self) -> None:
-        self._left = FIELDS_MAX
+    def __init__(self, fields_max: int = FIELDS_MAX) -> None:
+        self._fields_max = self._left = fields_max
 
     def read(self, data: memoryview, kind: str) -> Message:
         """Read one message's own fields.
@@ -177,7 +177,7 @@ class Walk:
         while at < len(data):
             self._left -= 1
             if self._left < 0:
-                raise Damaged(f"it has more than {FIELDS_MAX} fields")
+                raise Damaged(f"it has more than {self._fields_max} fields")
             try:
                 key, at = read_varint(data, at)
                 number, wire = key >> 3, key & 7

@@ -13,6 +13,7 @@ from server.engine.tensors import Packer
 from server.first_sight.graph import BadGraph, check
 from server.first_sight.texts import line
 from server.golden import decode_golden
+from server.warm_up import run_largest
 from server.wire import Decoder
 
 CPU = ["CPUExecutionProvider"]
@@ -26,7 +27,7 @@ Stage = Callable[[str], None]
 
 
 def rehearse(path: Path, config: Config, stage: Stage) -> dict[str, str]:
-    """Open a bundle, check its graphs, load them and run the golden requests.
+    """Open a bundle, check its graphs, load them, run the golden requests and the largest warm-up run.
 
     Where the server computes on another provider, graphs are checked but not run: a child has no device.
 
@@ -72,5 +73,7 @@ def _run(bundle: Bundle, variant: str, golden: list[RankingRequest], config: Con
 
     engine = OrtEngine(bundle.graph(variant), bundle.layout, CPU, 1)
     packer = Packer(bundle.layout, config.batch.rows_max)
-    for request in golden:
-        engine.run(packer.pack([request.payload]))
+    payloads = [request.payload for request in golden]
+    for payload in payloads:
+        engine.run(packer.pack([payload]))
+    run_largest(payloads, engine, packer)

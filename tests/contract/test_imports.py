@@ -34,7 +34,7 @@ SERVER_LAYERS = (
     {"dispatcher", "catalog", "policies", "cost_store", "first_sight"},
     {"golden"},
     {"wire", "reply", "run", "warm_up"},
-    {"tensor_field", "heads", "waiter", "refusals"},
+    {"tensor_field", "length_field", "heads", "waiter", "refusals"},
     {"engine", "metrics"},
     {"core", "status", "logs"},
     {"tuning"},

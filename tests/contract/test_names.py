@@ -32,6 +32,8 @@ COUNTED = {
     "podium_model_info",
     "podium_executors_stuck",
     "podium_probes",
+    "podium_tokens",
+    "podium_tokens_computed",
 }
 """Metrics that count things; every other one is a quantity and ends with its unit."""
 

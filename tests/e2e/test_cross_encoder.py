@@ -70,7 +70,8 @@ def test_the_bundle_says_what_was_rewritten(bundle: Path) -> None:
     assert 1 < int8.op_counts["fused"]["MatMulIntegerToFloat"] == len(manifest.source["int8"]["quantized"])
     assert not {"SkipLayerNormalization", "BiasGelu"} & set(int8.op_counts["fused"])
     assert int8.batch_invariance is not None
-    assert int8.batch_invariance.bitwise
+    assert int8.batch_invariance.relative_to_std < 5e-2  # the width varies with the batch, too
+    assert ["N*S"] == manifest.cost_axes
 
 
 def test_the_server_ranks_as_pytorch_does(bundle: Path, spec: ExportSpec, asker: Asker) -> None:
@@ -90,13 +91,17 @@ def test_the_server_ranks_as_pytorch_does(bundle: Path, spec: ExportSpec, asker:
 
 
 def test_a_score_is_the_same_in_any_batch(bundle: Path, asker: Asker) -> None:
-    """int8, to the bit: each request alone, and all at once."""
+    """int8: each request alone, and all at once, within what the gate allows where widths differ."""
     manifest = manifests.decode((bundle / manifests.MANIFEST_FILE).read_bytes())
     messages = []
     for data in list(read_messages(bundle / manifest.requests.file))[:20]:
         message = pb.RankRequest.FromString(data)
         message.variant = "int8"
         messages.append(message)
-    alone = [asker.send(message).ranked().scores.tolist() for message in messages]
+    alone = [asker.send(message).ranked().scores for message in messages]
+    together = [call.ranked().scores for call in asker.send_all(messages)]
+    drift = np.abs(np.concatenate(alone) - np.concatenate(together))
+    std = float(np.mean([scores.std() for scores in alone]))
 
-    assert alone == [call.ranked().scores.tolist() for call in asker.send_all(messages)]
+    assert drift.max() <= 5e-2 * std
+    assert (drift > 1e-4 * std).mean() <= 0.01

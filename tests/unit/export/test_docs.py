@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import re
+from inspect import signature
 from pathlib import Path
 
 import pytest
 
+from export.cli import export as command
 from export.cli import main
 from export.gates import agreement, batch_invariance, parity, quality
 from export.variant_search import SEARCH_SECONDS
@@ -39,6 +41,7 @@ def test_the_page_describes_every_variant() -> None:
         for note in kind.notes:
             assert note.rpartition("; ")[2] in rows[name]
         assert ("depends_on_batch_mates: true" in rows[name]) is kind.depends_on_batch_mates
+    assert signature(command).parameters["search_seconds"].default == SEARCH_SECONDS
     assert f"`--search-seconds` ({SEARCH_SECONDS:.0f})" in page
 
 

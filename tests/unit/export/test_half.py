@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import onnx
 import pytest
 from onnx import TensorProto, helper, numpy_helper
 
 from export.half import MASK_MAX, to_half
+from export.pipeline import export
 from export.runtime import Runner
 from export.tracing import ExportFailed
+from tests.export_specs import three_heads
 from tests.export_specs.cross_encoder import Shape
 from tests.unit.export.transformer.cases import case, error
 
@@ -112,6 +116,20 @@ def test_control_flow_is_refused_by_name() -> None:
     node = helper.make_node("Loop", ["", "", "x"], ["y"])
     with pytest.raises(ExportFailed, match=r"fp16: the graph has control flow \(Loop\)"):
         to_half(make([node], {}))
+
+
+def test_calibrated_heads_stay_float(tmp_path: Path) -> None:
+    """Several heads, some of them calibrated probabilities: from the logit on in float32, and through the
+    gates."""
+    report = export(three_heads.spec(), tmp_path, ("fp32", "fp16"), source="x:y")
+    model = onnx.load(Path(report.path) / "fp16" / "fused.onnx")
+    types = types_of(model)
+    sigmoids = [node for node in model.graph.node if node.op_type == "Sigmoid"]
+
+    assert sigmoids
+    assert {FLOAT} == {types[node.input[0]] for node in sigmoids}
+    assert HALF in types.values()
+    assert "pass" == next(one.verdict for one in report.gates if (one.gate, one.variant) == ("heads", "fp16"))
 
 
 @pytest.mark.parametrize("shape", [Shape(), Shape(written_out=True), Shape(pooled=True)])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -11,7 +12,8 @@ from export.cli import main
 from export.gates import GateFailed
 from export.pipeline import STEPS, export
 from export.spec import ExportSpec
-from tests.export_specs import tiny
+from export.variants import KINDS
+from tests.export_specs import planted, tiny
 
 ADDRESS = "tests.export_specs.tiny"
 
@@ -43,6 +45,20 @@ def test_progress_names_every_step_in_order(tmp_path: Path, spec: ExportSpec) ->
     assert {"fp32"} == {entry.variant for entry in report.variants}
     assert set(report.seconds) == set(seen)
     assert not (tmp_path / "tiny" / "1" / "int8").exists()
+
+
+def test_what_has_nothing_to_quantise_is_not_worth_serving(tmp_path: Path) -> None:
+    """A ranker of one narrow product: every variant is the fp32 graph under another name, and none the
+    default."""
+    spec = replace(planted.dense_spec(), score=lambda state, features: {"score": features[:, :3].sum(1)})
+
+    report = export(spec, tmp_path, tuple(KINDS), source="x:y")
+
+    assert report.default_variant == "fp32"
+    assert {name: name == "fp32" for name in KINDS} == {
+        entry.variant: entry.worth_serving for entry in report.variants
+    }
+    assert all(entry.quantized == [] for entry in report.variants)
 
 
 def test_the_command_writes_a_bundle_and_prints_its_report(

@@ -5,8 +5,10 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from dataclasses import replace
 from itertools import combinations
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -17,6 +19,7 @@ from export.int8 import build, build_transformer
 from export.int8_report import shortage
 from export.quantised import Quantised
 from export.sensitivity import Judge, Judgement, find_sensitive
+from export.variant_search import sample
 from tests.export_specs import planted
 
 NAMES = [f"product_{at}" for at in range(48)]
@@ -142,6 +145,19 @@ def test_without_time_the_report_says_so(dense: tuple[planted.Case, Quantised]) 
     assert ("time", 0) == (int8.search.ended, len(int8.search.excluded))
     assert not passes(case.evidence, int8)
     assert "--search-seconds" in str(shortage(int8.search))
+
+
+def test_the_sample_of_a_transformer_is_bounded_in_candidates(dense: tuple[planted.Case, Quantised]) -> None:
+    """256 requests in general; of a transformer with many candidates fewer, but 32 at least; always spread
+    out."""
+    evidence = dense[0].evidence
+    large = [one.take(np.zeros(100, np.int64)) for one in evidence.requests]
+    huge = [one.take(np.zeros(1000, np.int64)) for one in evidence.requests[:40]]
+
+    assert 256 == len(sample(evidence, tokens=False)) == len(sample(evidence, tokens=True))
+    rows = sample(replace(evidence, requests=tuple(large)), tokens=True)
+    assert (40, 0, len(large) - 1) == (len(rows), rows[0], rows[-1])
+    assert 32 == len(sample(replace(evidence, requests=tuple(huge)), tokens=True))
 
 
 def passes(evidence: Evidence, int8: Quantised) -> bool:

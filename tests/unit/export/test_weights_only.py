@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import onnx
 import pytest
+from onnx import TensorProto, helper, numpy_helper
 
 from export.dynamic import to_dynamic_int8
 from export.gates import batch_invariance
@@ -48,6 +49,23 @@ def test_both_kinds_of_product_are_close_to_the_exact_one(axes: list[int | str])
         got = Runner(made).run({"x": x})["y"]
         assert 0 < np.abs(got - exact).max() < 0.05 * exact.std()
         assert 1 == optimized_op_counts(made)[kernel]
+
+
+def test_a_width_that_no_block_divides() -> None:
+    """The last block is filled up; the kernel reads past no row."""
+    rng = np.random.default_rng(1)
+    weight = rng.normal(size=(70, 64)).astype(np.float32)
+    x = rng.normal(size=(9, 70)).astype(np.float32)
+    values = [
+        helper.make_tensor_value_info(n, TensorProto.FLOAT, ["N", k]) for n, k in (("x", 70), ("y", 64))
+    ]
+    nodes = [helper.make_node("MatMul", ["x", "w"], ["y"])]
+    body = helper.make_graph(nodes, "g", values[:1], values[1:], [numpy_helper.from_array(weight, "w")])
+    model = helper.make_model(body, opset_imports=[helper.make_opsetid("", 20)], ir_version=10)
+
+    got = Runner(to_int8_weights(model, find_sites(model))).run({"x": x})["y"]
+
+    assert np.abs(got - x @ weight).max() < 0.05 * (x @ weight).std()
 
 
 def test_weights_take_a_quarter_of_the_bytes() -> None:

@@ -4,7 +4,23 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from server.loader import find_versions
+import msgspec
+import pytest
+
+from protos.manifest import Manifest, Variant
+from server.engine.bundle import BadBundle
+from server.loader import default_of, find_versions, require_provider_of
+from tests.bundles.tiny import TINY
+
+CPU, CUDA = "CPUExecutionProvider", "CUDAExecutionProvider"
+
+
+def manifest_with(**variants: Variant) -> Manifest:
+    return msgspec.structs.replace(TINY.manifest(), variants=variants)
+
+
+def variant(*providers: str, told: bool = False) -> Variant:
+    return Variant(graphs={}, providers=list(providers), quantization="none", depends_on_batch_mates=told)
 
 
 def test_versions_are_positive_integers_in_folders_newest_first(tmp_path: Path) -> None:
@@ -20,3 +36,21 @@ def test_versions_are_positive_integers_in_folders_newest_first(tmp_path: Path) 
 def test_an_absent_folder_has_no_versions(tmp_path: Path) -> None:
     """Whoever starts a server there is told so, rather than shown a traceback."""
     assert {} == find_versions(tmp_path / "absent")
+
+
+def test_a_variant_for_other_providers_is_refused_by_name() -> None:
+    """One provider in common is enough, and "*" is any."""
+    manifest = manifest_with(any=variant("*"), cpu=variant(CPU), gpu=variant(CUDA))
+    for name, providers in (("any", [CUDA]), ("cpu", [CUDA, CPU]), ("gpu", [CUDA, CPU]), ("cpu", [CPU])):
+        require_provider_of(manifest, name, providers)
+
+    with pytest.raises(BadBundle, match=f"variant 'gpu' is for {CUDA}; engine.providers has {CPU}"):
+        require_provider_of(manifest, "gpu", [CPU])
+
+
+def test_scores_that_depend_on_batch_mates_are_nobodys_default() -> None:
+    """Even where nothing else could be loaded: then the version is refused."""
+    manifest = manifest_with(fp32=variant("*"), dynamic=variant(CPU, told=True))
+
+    assert "fp32" == default_of(manifest, ["dynamic", "fp32"])
+    assert default_of(manifest, ["dynamic"]) is None

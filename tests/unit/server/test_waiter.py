@@ -14,7 +14,7 @@ PAYLOAD = Payload(
     (np.arange(3),), (np.arange(ROWS), np.arange(2 * ROWS, dtype=np.float32).reshape(ROWS, 2)), ROWS
 )
 TICKET = Ticket(1, Lane("m", 1, "int8"), ROWS, 0, 10)
-PARTS = (Part(TICKET, 0, 3), Part(TICKET, 3, 4))
+PARTS = (Part(TICKET, 0, 3, 3), Part(TICKET, 3, 4, 4))
 
 
 def waiter(parts: int = 2) -> Waiter:
@@ -31,7 +31,7 @@ def scored(part: Part, started_ns: int) -> Scored:
 
 def test_a_whole_request_keeps_its_arrays() -> None:
     """What is not split is not copied."""
-    assert waiter(1).payload_of(Part(TICKET, 0, ROWS)) is PAYLOAD
+    assert waiter(1).payload_of(Part(TICKET, 0, ROWS, ROWS)) is PAYLOAD
 
 
 def test_parts_are_the_rows_and_the_whole_context() -> None:

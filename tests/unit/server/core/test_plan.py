@@ -19,7 +19,7 @@ def terms(run_ms: float, row_us: float, ratios: tuple[float, float, float] = (1.
 
 
 def whole(n: int, due_ms: float, rows: int = 100, lane: Lane = FAST) -> Part:
-    return Part(Ticket(n, lane, rows, 0, int(due_ms * MS)), 0, rows)
+    return Part(Ticket(n, lane, rows, 0, int(due_ms * MS)), 0, rows, rows)
 
 
 def place(plan: Plan, part: Part, lane: Terms) -> bool:

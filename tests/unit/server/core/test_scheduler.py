@@ -62,7 +62,7 @@ def ids(dispatch: Dispatch) -> list[int]:
 
 
 def whole(each: Ticket) -> Part:
-    return Part(each, 0, each.rows)
+    return Part(each, 0, each.rows, each.rows)
 
 
 def test_earliest_deadline_first() -> None:
@@ -311,9 +311,9 @@ class TestParts:
         made = scheduler(chunk_ms=6)
         large = ticket(1, 60, rows=900)
         assert Admitted(parts=2) == made.offer(large, now_ns=0)
-        assert (Part(large, 0, 450),) == start(made).parts
+        assert (Part(large, 0, 450, 450),) == start(made).parts
         end(made, 5.5, 5.5)
-        assert (Part(large, 450, 450),) == start(made, 5.5).parts
+        assert (Part(large, 450, 450, 450),) == start(made, 5.5).parts
         assert Snapshot(0, 0, 5_500_000, 1) == made.snapshot(now_ns=5_500_000)
 
     def test_an_urgent_request_gets_in_between(self) -> None:

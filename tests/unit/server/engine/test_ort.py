@@ -99,7 +99,7 @@ def test_parts_score_as_the_whole(engine: OrtEngine, tmp_path: Path) -> None:
     waiter = Waiter(Ticket(1, Lane("tiny", 1, "fp32"), 300, 0, 1), whole, lambda _: None)
     packer = Packer(LAYOUT, 512)
     scores = [
-        plain.run(packer.pack([waiter.payload_of(Part(waiter.ticket, start, rows))]))["score"].copy()
+        plain.run(packer.pack([waiter.payload_of(Part(waiter.ticket, start, rows, rows))]))["score"].copy()
         for start, rows in ((0, 7), (7, 193), (200, 100))
     ]
     np.testing.assert_array_equal(plain.run(packer.pack([whole]))["score"], np.concatenate(scores))
