@@ -51,6 +51,7 @@ def export(
     from export.gates import GateFailed
     from export.pipeline import STEPS
     from export.pipeline import export as run
+    from export.progress_bar import step_bar
     from export.tracing import ExportFailed
     from export.variants import KINDS
 
@@ -60,11 +61,7 @@ def export(
         raise typer.BadParameter(f"{variants!r} is not fp32 and any of {others}", param_hint="--variants")
     terminal = Console(stderr=True)
     try:
-        with terminal.status("loading the spec") as status:
-
-            def progress(step: str) -> None:
-                status.update(f"{step} ({STEPS.index(step) + 1} of {len(STEPS)})")
-
+        with step_bar(terminal, STEPS) as progress:
             report = run(
                 load_spec(spec), out, chosen, source=spec, progress=progress, search_seconds=search_seconds
             )

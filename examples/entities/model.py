@@ -23,11 +23,11 @@ PRIOR_SCALE = 0.1
 class Layer(nn.Module):  # type: ignore[misc]  # torch is untyped here
     """Self-attention and FFN, each with a residual and a LayerNorm behind, as in BERT."""
 
-    def __init__(self, width: int, heads: int, dropout: float) -> None:
+    def __init__(self, width: int, heads: int, dropout: float, epsilon: float = 1e-5) -> None:
         super().__init__()
         self.heads = heads
         self.query, self.key, self.value, self.output = (nn.Linear(width, width) for _ in range(4))
-        self.attention_norm, self.ffn_norm = nn.LayerNorm(width), nn.LayerNorm(width)
+        self.attention_norm, self.ffn_norm = (nn.LayerNorm(width, eps=epsilon) for _ in range(2))
         self.up, self.down = nn.Linear(width, 4 * width), nn.Linear(4 * width, width)
         self.dropout = nn.Dropout(dropout)
 
