@@ -25,8 +25,9 @@ TRIAL_ADMITTED: Final = 0.03
 """Of the admitted per point, in a trial of the baseline's grid."""
 FIFO_SHARE: Final = 0.25
 """The baseline's points carry no verdict: fewer requests say enough."""
-THROTTLED_SHARE: Final = 4.0
-"""Here requests are small and come by the thousand per second, and a throttle takes seconds to settle."""
+MODELS_SHARE: Final = 4.0
+"""Requests to the real models are small and come by the thousand per second: what disturbs a server for
+20 ms breaks twenty of them at once, so that 10,000 say little; and a throttle takes seconds to settle."""
 _T = TypeVar("_T")
 
 
@@ -110,7 +111,8 @@ class Proof:
                 self.missed.append(str(error))
                 continue
             capacities.append(found)
-            points += sweep.measure(work, found.reference, two, self._order.admitted, self._say)
+            admitted = round((MODELS_SHARE if work.name in MODELS else 1.0) * self._order.admitted)
+            points += sweep.measure(work, found.reference, two, admitted, self._say)
         text = f"{table.capacity(capacities)}\n\n{table.points(points)}"
         self._keep("others", Others(capacities, points), text)
         self.missed += table.missed(points)
@@ -122,7 +124,7 @@ class Proof:
             raise SystemExit("throttled: which models need it is not known yet: run the part others first")
         works = {work.name: work for work in self._others()}
         unary: list[tuple[Transport, float]] = [("http2", load) for load in sweep.LOADS]
-        admitted = round(THROTTLED_SHARE * self._order.admitted)
+        admitted = round(MODELS_SHARE * self._order.admitted)
         points = []
         for found in known.capacities:
             if not goodput_share(max(sweep.LOADS), found.reference.refusal_ratio):
@@ -216,8 +218,8 @@ class Proof:
         return {
             "capacity": (75 if small else 110) + 0.4 * admitted / per_s + asked,
             "sweep": start + points((*sweep.LOADS, *sweep.STREAM_LOADS)),
-            "others": 4 * (50 if small else 60) + 2 * points(sweep.TWO_LOADS),
-            "throttled": 2 * points(sweep.LOADS, THROTTLED_SHARE * 190.0 / 4000.0),
+            "others": 4 * (50 if small else 60) + 3 * points(sweep.TWO_LOADS),
+            "throttled": 2 * points(sweep.LOADS, MODELS_SHARE * 190.0 / 4000.0),
             "fifo": grid + finals + 2 * points(sweep.LOADS, FIFO_SHARE),
             "stalls": 3 * (stalls.SECONDS + start),
             "storm": 8 * (storm.CALM_S + storm.TRIGGER_S + storm.AFTER_S + start),
