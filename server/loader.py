@@ -260,9 +260,8 @@ def require_provider_of(manifest: Manifest, variant: str, providers: Sequence[st
     """
     meant = manifest.variants[variant].providers
     if "*" not in meant and not set(meant) & set(providers):
-        raise BadBundle(
-            f"variant {variant!r} is for {', '.join(meant)}; engine.providers has {', '.join(providers)}"
-        )
+        named = ", ".join(repr(name[:64]) for name in meant[:8]) or "no execution provider"
+        raise BadBundle(f"variant {variant!r} is for {named}; engine.providers has {', '.join(providers)}")
 
 
 def check_golden(

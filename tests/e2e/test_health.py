@@ -32,6 +32,9 @@ FAMILIES = {
     "podium_late_seconds": "histogram",
     "podium_step": "counter",
     "podium_candidates": "counter",
+    "podium_padding_ratio": "histogram",
+    "podium_tokens": "counter",
+    "podium_tokens_computed": "counter",
     "podium_queue_depth": "gauge",
     "podium_executors_stuck": "gauge",
     "podium_probes": "counter",
@@ -95,7 +98,7 @@ def test_the_operations_pages(server: RunningServer) -> None:
     """/livez and /readyz answer for probes; an unknown page says which there are."""
     assert (200, "ok\n") == server.get("/livez")
     assert (200, "ready\n") == server.get("/readyz")
-    assert (404, "try /metrics, /livez, /readyz or /status.json\n") == server.get("/other")
+    assert (404, "try /, /metrics, /livez, /readyz or /status.json\n") == server.get("/other")
 
 
 def test_metrics_have_their_public_names_and_types(server: RunningServer) -> None:

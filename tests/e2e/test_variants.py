@@ -160,4 +160,4 @@ def test_the_status_says_why(server: RunningServer) -> None:
     code, text = server.get("/status.json")
 
     assert 200 == code
-    assert "variant 'fp16' is for CUDAExecutionProvider; engine.providers has CPUExecutionProvider" in text
+    assert "variant 'fp16' is for 'CUDAExecutionProvider'; engine.providers has CPUExecutionProvider" in text

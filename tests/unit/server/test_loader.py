@@ -44,7 +44,7 @@ def test_a_variant_for_other_providers_is_refused_by_name() -> None:
     for name, providers in (("any", [CUDA]), ("cpu", [CUDA, CPU]), ("gpu", [CUDA, CPU]), ("cpu", [CPU])):
         require_provider_of(manifest, name, providers)
 
-    with pytest.raises(BadBundle, match=f"variant 'gpu' is for {CUDA}; engine.providers has {CPU}"):
+    with pytest.raises(BadBundle, match=f"variant 'gpu' is for '{CUDA}'; engine.providers has {CPU}"):
         require_provider_of(manifest, "gpu", [CPU])
 
 
