@@ -1,8 +1,8 @@
 """How a rewritten transformer's products become int8: one uint8 scale per product input, nothing clipped.
 
 Residuals, LayerNorms, softmax and attention stay fp32: only what a product reads is ever quantised. Outlier
-neurons of the FFN go through fp32, the other inputs are levelled, and what an attention gives is levelled for
-free, in the columns of its value projection.
+neurons of the FFN go through fp32, all inputs are levelled, and what an attention gives is levelled for free,
+in the columns of its value projection.
 """
 
 from __future__ import annotations
@@ -53,14 +53,14 @@ def prepare(model: onnx.ModelProto, codec: Codec, requests: Sequence[Encoded]) -
     _level_attentions(graph, ranges)
     prepared = graph.model()
     sites = [site for site in find_sites(prepared) if site.pays and site.x in ranges]
-    hidden = {ffn.hidden for ffn in find_feed_forward(graph)}
     by_input: dict[str, list[Site]] = defaultdict(list)
     for site in sites:
         by_input[site.x].append(site)
     quantizations: dict[str, Quantization] = {}
     for x, group in by_input.items():
-        # Behind an activation it would cost a multiplication per element of the widest value there is.
-        level = x not in hidden and not _from_attention(graph, x)
+        # Behind an activation it costs a multiplication per element of the widest value there is, and is
+        # worth it: there columns are the most unlike (docs/decisions.md, BERT-like graphs).
+        level = not _from_attention(graph, x)
         factors = factors_of(ranges[x], [site.weight for site in group]) if level else None
         how = _quantization(levelled(ranges[x], factors), factors)
         quantizations.update({site.name: how for site in group})
