@@ -72,6 +72,9 @@ def main() -> None:
 def _full(feeds: Mapping[str, Array]) -> dict[str, Array]:
     """A request's pairs as PAIRS rows of TOKENS tokens, none of them padding."""
     made = {name: np.resize(values, (PAIRS, *values.shape[1:])) for name, values in feeds.items()}
+    for name in ("tokens", "sides"):
+        if name in made:
+            made[name] = np.pad(made[name], [(0, 0), (0, TOKENS - made[name].shape[1])])
     made["tokens"] = np.where(made["tokens"] > 0, made["tokens"], 1)
     made["tokens_length"] = np.full(PAIRS, TOKENS)
     return made
@@ -124,10 +127,12 @@ def _random() -> ExportSpec:
         context=model.context,
         score=model.score,
         inputs=[
-            candidate("tokens", "int64", TOKENS),
+            candidate("tokens", "int64", "S"),
             candidate("tokens_length", "int64"),
             prior("prior", when_absent=0.0),
         ],
+        axes={"S": TOKENS},
+        lengths={"S": "tokens_length"},
         requests=requests[:1],
         calibration=requests[1:],
     )

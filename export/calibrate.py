@@ -37,11 +37,14 @@ class Quantization:
     Attributes:
         scale, zero_point: x is stored as round(x / scale) + zero_point, saturating in 0..255.
         smoothing: float32 [K], divides x's columns before that and multiplies the weight's rows; None = ones.
+        weight: the weight's codes, int8 [K, N], and scales, float32 [N], rows multiplied already; None: each
+            is rounded to the nearest.
     """
 
     scale: float
     zero_point: int
     smoothing: Array | None = None
+    weight: tuple[Array, Array] | None = None
 
 
 def calibrate(

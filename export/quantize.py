@@ -90,7 +90,7 @@ class _Writer:
     def product(self, site: Site, how: Quantization) -> list[onnx.NodeProto]:
         """The nodes that compute `site.name`."""
         nodes, codes = self._codes_of(site, how)
-        weight, scales = quantize_weight(
+        weight, scales = how.weight or quantize_weight(
             site.weight if how.smoothing is None else site.weight * how.smoothing[:, None]
         )
         inputs = [

@@ -1,11 +1,13 @@
 """Which products of a variant are quantised: as many as the gates allow.
 
-The sensitivity search runs twice. First by agreement on a sample, which is quick; then, on what it left, by
-the gates that compare orders themselves, on all requests. Most exports pass both with one judgement each.
+All of them, where the gates that compare orders say yes on all requests: most exports end there, and the
+scores are kept for the gates. Else the sensitivity search runs twice: by agreement on a sample, which is
+quick, and then, on what that left, by those gates.
 """
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
@@ -19,6 +21,7 @@ from export.gates.verdict import GateFailed
 from export.reference import combine
 from export.runtime import Runner
 from export.sensitivity import Judgement, Search, find_sensitive
+from export.side_by_side import each
 from export.transformer.attention import OPERATOR as ATTENTION
 
 SEARCH_SECONDS = 120.0
@@ -56,7 +59,7 @@ def search_products(
         names: products that may be quantised, in graph order.
         write: makes the graph in which these are.
         evidence: requests with PyTorch's scores.
-        seconds_max: of both searches together.
+        seconds_max: of both searches together; judging all of them comes before.
     """
     last: list[tuple[tuple[str, ...], Subject]] = []
 
@@ -67,13 +70,21 @@ def search_products(
     def judge(some: Sequence[str]) -> Judgement:
         return judge_sample(variant, write(some), evidence)
 
-    search = find_sensitive(names, judge, seconds_max=seconds_max) if names else Search()
-    kept = [name for name in names if name not in search.excluded]
-    left = seconds_max - search.seconds
-    if kept and search.ended in ("not_needed", "passes") and left > 0.0:
-        search = search.then(find_sensitive(kept, judge_all, seconds_max=left))
-        kept = [name for name in kept if name not in search.excluded]
-    if last and last[0][0] == tuple(kept):
+    if not names:
+        return Found((), Subject(variant, write(())), Search())
+    began = time.monotonic()
+    passes = judge_all(names).passes
+    search = Search(judgements=1, seconds=time.monotonic() - began)
+    kept = list(names)
+    if not passes:
+        sampled = find_sensitive(names, judge, seconds_max=seconds_max)
+        kept = [name for name in names if name not in sampled.excluded]
+        search = search.then(sampled)
+        left = seconds_max - sampled.seconds
+        if sampled.ended == "not_needed" or (sampled.ended == "passes" and left > 0.0):
+            search = search.then(find_sensitive(kept, judge_all, seconds_max=left))
+            kept = [name for name in kept if name not in search.excluded]
+    if last[0][0] == tuple(kept):
         return Found(tuple(kept), last[0][1], search)
     return Found(tuple(kept), Subject(variant, write(kept)), search)
 
@@ -96,7 +107,7 @@ def judge_sample(variant: str, model: onnx.ModelProto, evidence: Evidence) -> Ju
     """Agreement of every head and of the sum on a sample of the requests, stricter than the gates."""
     rows = sample(evidence, tokens=any(node.op_type == ATTENTION for node in model.graph.node))
     runner = Runner(model)
-    got = [runner.heads(evidence.codec, [evidence.requests[row]]) for row in rows]
+    got = each(lambda row: runner.heads(evidence.codec, [evidence.requests[row]]), rows)
     found = measure([evidence.scores[row] for row in rows], [combine(evidence.spec, one) for one in got])
     taus = [found.tau_mean]
     if len(evidence.spec.heads) > 1:

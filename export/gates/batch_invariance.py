@@ -22,6 +22,7 @@ from export.codec import Encoded
 from export.gates.evidence import Evidence, Subject
 from export.gates.verdict import GateFailed, GateResult
 from export.reference import Scores, combine
+from export.side_by_side import each
 from export.spec import Array
 from protos.manifest import BatchInvariance
 
@@ -60,12 +61,12 @@ def check(
     setwise = evidence.spec.kind == "setwise"
     if setwise:
         pool = [_cut(evidence, subject, request, rng) for request, _ in pool for _ in range(CUTS)]
-    drifts = []
-    for _ in range(compositions):
-        batch, expected = _compose(pool, rng, whole=setwise)
-        got = combine(evidence.spec, subject.runner.heads(evidence.codec, batch))
-        drifts.append(np.abs(got - expected))
-    flat = np.concatenate(drifts)
+
+    def drifts(composed: tuple[list[Encoded], Array]) -> Array:
+        batch, expected = composed
+        return np.abs(combine(evidence.spec, subject.runner.heads(evidence.codec, batch)) - expected)
+
+    flat = np.concatenate(each(drifts, (_compose(pool, rng, whole=setwise) for _ in range(compositions))))
     drift = float(flat.max())
     moved = float((flat > STILL * evidence.score_std).mean())
     found = BatchInvariance(

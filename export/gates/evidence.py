@@ -16,6 +16,7 @@ from export.codec import Codec, Encoded
 from export.encoding import encode_all
 from export.reference import Heads, Reference, Scores, combine, one_thread
 from export.runtime import Runner
+from export.side_by_side import each
 from export.spec import ExampleRequest, ExportSpec
 
 
@@ -51,7 +52,7 @@ class Evidence:
             *encode_all(codec, spec.unlabelled, "unlabelled"),
         )
         with one_thread():
-            heads = tuple(reference.heads(request) for request in requests)
+            heads = tuple(each(reference.heads, requests))
         scores = tuple(combine(spec, values) for values in heads)
         if not all(np.isfinite(row).all() for row in scores):
             raise ValueError("the PyTorch model itself gives scores that are not finite")
@@ -79,7 +80,8 @@ class Subject:
     def alone(self, evidence: Evidence) -> Sequence[Heads]:
         """Every request run alone through the graph; computed once per set of requests."""
         if self._alone is None or self._alone[0] is not evidence.requests:
-            heads = [self.runner.heads(evidence.codec, [one]) for one in evidence.requests]
+            runner = self.runner
+            heads = each(lambda one: runner.heads(evidence.codec, [one]), evidence.requests)
             self._alone = (evidence.requests, heads)
         return self._alone[1]
 

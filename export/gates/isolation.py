@@ -9,7 +9,8 @@ of rows) tells nobody's content and is bounded by `batch_invariance`.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -17,6 +18,7 @@ from export.codec import Codec, Encoded
 from export.gates.batch_invariance import TOLD
 from export.gates.evidence import Evidence, Subject
 from export.gates.verdict import GateFailed, GateResult
+from export.side_by_side import each
 from export.spec import Array
 
 NAME = "isolation"
@@ -44,28 +46,9 @@ def check(evidence: Evidence, subject: Subject, batches: int = BATCHES) -> GateR
             numbers={},
         )
     rng = np.random.default_rng(evidence.spec.seed)
-    compared = 0
-    for _ in range(batches):
-        batch = draw_batch(evidence, rng)
-        at = int(rng.integers(len(batch)))
-        poison = str(rng.choice(POISONS))
-        changed = [*batch]
-        changed[at] = poisoned(evidence, batch[at], poison, rng)
-        before = subject.runner.run(_feeds(evidence.codec, evidence.spec.axes, batch))
-        after = subject.runner.run(_feeds(evidence.codec, evidence.spec.axes, changed))
-        others = np.repeat(np.arange(len(batch)), [one.count for one in batch]) != at
-        for head in evidence.spec.heads:
-            moved = int(different_bits(before[head][others], after[head][others]).sum())
-            compared += int(others.sum())
-            if moved:
-                raise GateFailed(
-                    NAME,
-                    f"{subject.variant}: changing one request of {len(batch)} in a batch ({poison} values) "
-                    f"moved {moved} of {int(others.sum())} scores of other people's requests, head {head!r}: "
-                    "the model computes across requests; look for a mean, norm, softmax or scale over the "
-                    "first axis",
-                    {"requests": len(batch), "scores": int(others.sum()), "moved": moved, "values": poison},
-                )
+    compared = sum(
+        each(lambda trial: _compare(evidence, subject, trial), (_draw(evidence, rng) for _ in range(batches)))
+    )
     return GateResult(
         gate=NAME,
         variant=subject.variant,
@@ -74,16 +57,59 @@ def check(evidence: Evidence, subject: Subject, batches: int = BATCHES) -> GateR
     )
 
 
-def _feeds(codec: Codec, axes: Mapping[str, int], batch: Sequence[Encoded]) -> dict[str, Array]:
-    """As the graph takes them, candidates padded to the most that their length axis allows: the longest of a
-    batch is a size, too.
+@dataclass(frozen=True, slots=True)
+class Trial:
+    """A batch twice.
+
+    Attributes:
+        at: place of the request that differs.
+        poison: how, one of POISONS.
     """
-    feeds = codec.feeds(batch)
+
+    batch: list[Encoded]
+    changed: list[Encoded]
+    at: int
+    poison: str
+
+
+def _draw(evidence: Evidence, rng: np.random.Generator) -> Trial:
+    batch = draw_batch(evidence, rng)
+    at = int(rng.integers(len(batch)))
+    poison = str(rng.choice(POISONS))
+    changed = [*batch]
+    changed[at] = poisoned(evidence, batch[at], poison, rng)
+    return Trial(batch, changed, at, poison)
+
+
+def _compare(evidence: Evidence, subject: Subject, trial: Trial) -> int:
+    """Scores of the others that were compared, all heads."""
+    batch = trial.batch
+    feeds = [evidence.codec.feeds(one) for one in (batch, trial.changed)]
+    before, after = (subject.runner.run(one) for one in _as_wide(evidence.codec, feeds))
+    others = np.repeat(np.arange(len(batch)), [one.count for one in batch]) != trial.at
+    count = int(others.sum())
+    for head in evidence.spec.heads:
+        moved = int(different_bits(before[head][others], after[head][others]).sum())
+        if moved:
+            raise GateFailed(
+                NAME,
+                f"{subject.variant}: changing one request of {len(batch)} in a batch ({trial.poison} values) "
+                f"moved {moved} of {count} scores of other people's requests, head {head!r}: "
+                "the model computes across requests; look for a mean, norm, softmax or scale over the "
+                "first axis",
+                {"requests": len(batch), "scores": count, "moved": moved, "values": trial.poison},
+            )
+    return count * len(evidence.spec.heads)
+
+
+def _as_wide(codec: Codec, feeds: list[dict[str, Array]]) -> list[dict[str, Array]]:
+    """Both padded to the longer along the candidates' length axis: the longest of a batch is a size, too."""
     for name in codec.with_length:
-        assert codec.length is not None
-        column = feeds[name]
-        more = axes[codec.length[0]] - column.shape[1]
-        feeds[name] = np.pad(column, [(0, 0), (0, more), *[(0, 0)] * (column.ndim - 2)])
+        width = max(one[name].shape[1] for one in feeds)
+        for one in feeds:
+            column = one[name]
+            more = [(0, 0), (0, width - column.shape[1]), *[(0, 0)] * (column.ndim - 2)]
+            one[name] = np.pad(column, more)
     return feeds
 
 

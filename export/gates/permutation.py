@@ -13,6 +13,8 @@ from export.gates.batch_invariance import DRIFT_MAX, MOVED_MAX, STILL
 from export.gates.evidence import Evidence, Subject
 from export.gates.verdict import GateFailed, GateResult, Number
 from export.reference import combine
+from export.side_by_side import each
+from export.spec import Array
 
 NAME = "permutation"
 REQUESTS = 200
@@ -27,14 +29,15 @@ def check(evidence: Evidence, subject: Subject, requests: int = REQUESTS) -> Gat
     rng = np.random.default_rng(evidence.spec.seed)
     rows = rng.permutation(len(evidence.requests))[:requests]
     alone = subject.alone(evidence)
-    drifts = []
-    for row in rows:
-        order = rng.permutation(evidence.requests[row].count)
-        got = combine(
-            evidence.spec, subject.runner.heads(evidence.codec, [evidence.requests[row].take(order)])
-        )
-        drifts.append(np.abs(got - combine(evidence.spec, alone[row])[order]))
-    flat = np.concatenate(drifts)
+
+    def drifts(entry: tuple[int, Array]) -> Array:
+        row, order = entry
+        heads = subject.runner.heads(evidence.codec, [evidence.requests[row].take(order)])
+        moved: Array = np.abs(combine(evidence.spec, heads) - combine(evidence.spec, alone[row])[order])
+        return moved
+
+    orders = ((row, rng.permutation(evidence.requests[row].count)) for row in rows)
+    flat = np.concatenate(each(drifts, orders))
     drift = float(flat.max()) / evidence.score_std
     moved = float((flat > STILL * evidence.score_std).mean())
     limit = DRIFT_MAX[subject.variant]

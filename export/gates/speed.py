@@ -22,7 +22,11 @@ SHAPES = {"R1_N20": (1, 20), "R1_N200": (1, 200), "R8_N1600": (8, 200)}
 JUDGED = ("R1_N200", "R8_N1600")
 SLOWDOWN_MAX = 1.05
 BLOCKS = 15
+BLOCKS_MIN = 5
 BLOCK_S = 0.004
+SECONDS_MAX = 8.0
+"""Of one comparison: a transformer takes seconds for the largest shape, and differs by far more than a
+block's noise. BLOCKS_MIN are always run."""
 
 
 def check(evidence: Evidence, subject: Subject, fp32: Subject) -> tuple[GateResult, dict[str, float], bool]:
@@ -72,7 +76,11 @@ def is_worth_serving(ratios: Mapping[str, float]) -> bool:
 
 
 def interleaved(runs: Mapping[str, Callable[[], object]], blocks: int = BLOCKS) -> dict[str, float]:
-    """Median processor seconds of one call of each, timed in turns; the calls must not use other threads."""
+    """Median processor seconds of one call of each, timed in turns; the calls must not use other threads.
+
+    Args:
+        blocks: at most so many turns; fewer, but BLOCKS_MIN, when SECONDS_MAX are over.
+    """
     repeats = {}
     for name, run in runs.items():
         run()
@@ -80,7 +88,10 @@ def interleaved(runs: Mapping[str, Callable[[], object]], blocks: int = BLOCKS) 
         run()
         repeats[name] = max(1, int(BLOCK_S / max(time.thread_time() - start, 1e-6)))
     seconds: dict[str, list[float]] = {name: [] for name in runs}
-    for _ in range(blocks):
+    end = time.perf_counter() + SECONDS_MAX
+    for block in range(blocks):
+        if block >= BLOCKS_MIN and time.perf_counter() > end:
+            break
         for name, run in runs.items():
             start = time.thread_time()
             for _ in range(repeats[name]):

@@ -1,8 +1,8 @@
 """How a rewritten transformer's products become int8: one uint8 scale per product input, nothing clipped.
 
 Residuals, LayerNorms, softmax and attention stay fp32: only what a product reads is ever quantised. Outlier
-neurons of the FFN go through fp32, all inputs are levelled, and what an attention gives is levelled for free,
-in the columns of its value projection.
+neurons of the FFN go through fp32, inputs are centred where that is free, and levelled; what an attention
+gives is levelled for free, too. Weights are rounded for the inputs that calibration saw.
 """
 
 from __future__ import annotations
@@ -19,10 +19,12 @@ from export.codec import Codec, Encoded
 from export.sites import Site, find_sites
 from export.spec import Array
 from export.transformer.attention import OPERATOR
+from export.transformer.centring import add_to_bias, centre_layer_norms, centre_of, has_bias
 from export.transformer.graph import VIEWS, Graph
 from export.transformer.levelling import factors_of
 from export.transformer.outliers import find_feed_forward, outliers, take_out
-from export.transformer.ranges import Columns, column_ranges, levelled, without
+from export.transformer.ranges import Columns, column_ranges, levelled, moved, without
+from export.transformer.rounding import round_weight
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +52,7 @@ def prepare(model: onnx.ModelProto, codec: Codec, requests: Sequence[Encoded]) -
     values = sorted({site.x for site in find_sites(model) if site.pays})
     ranges = dict(column_ranges(model, values, codec, requests))
     taken = _take_outliers(graph, ranges)
+    centre_layer_norms(graph, ranges)
     _level_attentions(graph, ranges)
     prepared = graph.model()
     sites = [site for site in find_sites(prepared) if site.pays and site.x in ranges]
@@ -62,14 +65,18 @@ def prepare(model: onnx.ModelProto, codec: Codec, requests: Sequence[Encoded]) -
         # worth it: there columns are the most unlike (docs/decisions.md, BERT-like graphs).
         level = not _from_attention(graph, x)
         factors = factors_of(ranges[x], [site.weight for site in group]) if level else None
-        how = _quantization(levelled(ranges[x], factors), factors)
-        quantizations.update({site.name: how for site in group})
+        columns = levelled(ranges[x], factors)
+        quantizations.update({site.name: _quantization(site, columns, factors) for site in group})
     return Prepared(prepared, quantizations, taken)
 
 
-def _quantization(columns: Columns, factors: Array | None) -> Quantization:
+def _quantization(site: Site, columns: Columns, factors: Array | None) -> Quantization:
     scale, zero_point = to_uint8_parameters(float(columns.low.min()), float(columns.high.max()))
-    return Quantization(scale, zero_point, factors)
+    if columns.products is None:
+        return Quantization(scale, zero_point, factors)
+    weight = site.weight if factors is None else site.weight * factors[:, None]
+    rounded = round_weight(weight, columns.products, columns.rows, scale)
+    return Quantization(scale, zero_point, factors, rounded)
 
 
 def _take_outliers(graph: Graph, ranges: dict[str, Columns]) -> dict[str, list[int]]:
@@ -84,7 +91,9 @@ def _take_outliers(graph: Graph, ranges: dict[str, Columns]) -> dict[str, list[i
 
 
 def _level_attentions(graph: Graph, ranges: dict[str, Columns]) -> None:
-    """An attention mixes tokens, never columns: its output is levelled in the columns of its values."""
+    """An attention mixes tokens, never columns, with weights that sum to 1: its output is centred and
+    levelled in the columns of its values.
+    """
     for product in [node for node in graph.nodes if node.op_type == "Gemm" and node.input[0] in ranges]:
         x = product.input[0]
         attention = _from_attention(graph, x)
@@ -94,6 +103,11 @@ def _level_attentions(graph: Graph, ranges: dict[str, Columns]) -> None:
             continue
         if not _levels(graph, values, attention) or product.attribute:
             continue
+        if has_bias(graph, product):
+            centre = centre_of(ranges[x])
+            add_to_bias(graph, values, -centre)
+            add_to_bias(graph, product, centre @ weight)
+            ranges[x] = moved(ranges[x], centre)
         factors = factors_of(ranges[x], [weight])
         if factors is None:
             continue
