@@ -148,6 +148,7 @@ class Server:
             lambda: self._ranking.in_flight,
             self._versions,
             self._dispatcher.tokens,
+            self._budgets_s,
         )
         limits = self._config.limits
         door = Listener(
@@ -309,6 +310,18 @@ class Server:
             rows += [(name, version, variant, "serving") for variant in served.lanes]
             rows += [(name, version, variant, "refused") for variant in served.refused_variants]
         return rows
+
+    def _budgets_s(self) -> dict[tuple[str, ...], float]:
+        """By (model, importance), of the version that answers who names none."""
+        catalog = self._ranking.catalog
+        if catalog is None:
+            return {}
+        return {
+            (model, importance.name.lower()): budget_ns / 1e9
+            for model, versions in catalog.serving.items()
+            if versions
+            for importance, budget_ns in versions[max(versions)].budget_ns.items()
+        }
 
 
 def _engine_text(config: Config) -> str:

@@ -157,6 +157,7 @@ class Metrics(Collector):
         self._in_flight: Callable[[], int] = int
         self._tokens: Callable[[], Mapping[tuple[str, str], TokensRun]] = dict
         self._versions: Callable[[], list[Labels]] = list
+        self._budgets_s: Callable[[], Mapping[Labels, float]] = dict
         for model in models:  # a rate exists before the first failure
             for reason in Reason:
                 self.refusals.add(model, RULES[reason].kind.value, reason.value, amount=0.0)
@@ -174,14 +175,16 @@ class Metrics(Collector):
         in_flight: Callable[[], int],
         versions: Callable[[], list[Labels]],
         tokens: Callable[[], Mapping[tuple[str, str], TokensRun]] = dict,
+        budgets_s: Callable[[], Mapping[Labels, float]] = dict,
     ) -> None:
         """Name the owners of the gauges; called from the scraping thread, so they only read.
 
         Args:
             versions: (model, version, variant, state) of every known variant.
             tokens: what was run so far by (model, variant), of those whose candidates have lengths.
+            budgets_s: by (model, importance), of who names no version.
         """
-        self._tokens = tokens
+        self._tokens, self._budgets_s = tokens, budgets_s
         self._scheduler, self._in_flight, self._versions = scheduler, in_flight, versions
 
     def watch_gc(self) -> None:
@@ -224,6 +227,14 @@ class Metrics(Collector):
         for labels in self._versions():
             info.add_metric(list(labels), 1.0)
         yield info
+        budgets = GaugeMetricFamily(
+            "podium_budget_seconds",
+            "Budget by importance, of the newest version.",
+            labels=["model", "importance"],
+        )
+        for labels, seconds in self._budgets_s().items():
+            budgets.add_metric(list(labels), seconds)
+        yield budgets
 
 
 def _token_counters(run: Mapping[tuple[str, str], TokensRun]) -> Iterator[Metric]:

@@ -134,3 +134,12 @@ def test_the_numbers_agree_with_one_another(loaded: Scrape) -> None:
     assert loaded.total("podium_executor_busy_seconds_total") >= 0.02 * runs
     assert 1 == loaded.total("podium_refusals_total", model="unknown", reason="MODEL_NOT_FOUND")
     assert loaded.total("podium_refusals_total", reason="OVERLOADED") > 0
+
+
+def test_the_budget_is_the_configured_one(loaded: Scrape) -> None:
+    """One per importance class, in seconds; the configuration wins over the bundle's 2 s."""
+    budgets_s = {
+        sample.labels["importance"]: sample.value
+        for sample in loaded.families["podium_budget_seconds"].samples
+    }
+    assert dict.fromkeys(("critical", "default", "sheddable"), BUDGET_MS / 1e3) == budgets_s

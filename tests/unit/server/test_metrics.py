@@ -99,6 +99,17 @@ def test_every_variant_has_its_state() -> None:
     assert [(expected, 1.0)] == scrape(metrics)["podium_model_info"]
 
 
+def test_budgets_are_published() -> None:
+    """Rules and dashboards read from the server what its p99 is held against."""
+    metrics = Metrics([], [])
+    budgets_s = {("tiny", "critical"): 0.01, ("tiny", "default"): 0.025}
+    metrics.pull(lambda: Snapshot(0, 0, 0, 0), int, list, budgets_s=lambda: budgets_s)
+    assert budgets_s == {
+        (labels["model"], labels["importance"]): value
+        for labels, value in scrape(metrics)["podium_budget_seconds"]
+    }
+
+
 def test_outcomes_add_up_over_models_and_versions() -> None:
     """What the last log line says is what the counters hold."""
     metrics = Metrics(["a", "b"], [])
