@@ -190,6 +190,8 @@ class Server:
         loaded = await asyncio.to_thread(loader.load, self._models)
         self._digests = {lane: found.digest for lane, found in loaded.lanes.items()}
         self._dispatcher.start(loaded.runtimes)
+        for served in loaded.catalog.served():
+            self._metrics.begin(served.bundle.manifest.model, str(served.bundle.manifest.version))
         self._ranking.catalog = loaded.catalog
         self._health.loaded(loaded.catalog)
         tuning.freeze()

@@ -50,6 +50,7 @@ RATIO = (0.25, 0.5, 0.75, 0.9, 1.0, 1.1, 1.25, 1.5, 2.0, 4.0, 8.0)
 
 CAUSES = ("late", Kind.EXPIRED.value, Kind.FAILED.value)
 """Why an admitted request was not answered in its budget."""
+SCORED = "scored"
 UNKNOWN = "unknown"
 """Label of a request whose model is not one of ours: a caller's text must not become a label."""
 
@@ -187,9 +188,19 @@ class Metrics(Collector):
         self._tokens, self._budgets_s = tokens, budgets_s
         self._scheduler, self._in_flight, self._versions = scheduler, in_flight, versions
 
+    def begin(self, model: str, version: str) -> None:
+        """A version serves: its rates, and shares of them, are true from the first request on."""
+        for outcome in (SCORED, *(kind.value for kind in Kind)):
+            self.requests.add(model, version, outcome, amount=0.0)
+        self.steps.add(model, "full", amount=0.0)
+        self.request_duration.touch((model, SCORED))
+        self.slack.touch((model,))
+        self.late.touch((model,))
+
     def watch_gc(self) -> None:
         """Measure every garbage collection of this process from now on."""
         began_ns = 0
+        self.gc_pause.touch(())
 
         def watch(phase: str, _info: dict[str, int]) -> None:
             nonlocal began_ns
@@ -204,7 +215,8 @@ class Metrics(Collector):
         """Requests so far by outcome, over all models."""
         totals: dict[str, int] = {}
         for (_, _, outcome), count in list(self.requests.values.items()):
-            totals[outcome] = totals.get(outcome, 0) + int(count)
+            if count:
+                totals[outcome] = totals.get(outcome, 0) + int(count)
         return totals
 
     def collect(self) -> Iterator[Metric]:

@@ -78,6 +78,18 @@ def test_rates_exist_before_the_first_failure() -> None:
     assert {(kind.value, 0.0) for kind in Kind} == {(labels["kind"], value) for labels, value in kinds}
 
 
+def test_a_version_that_serves_has_all_its_rates() -> None:
+    """Its requests by outcome, answers and goodput begin at 0: a share of the first burst is true, too."""
+    metrics = Metrics(["a"], [])
+    metrics.begin("a", "3")
+    samples = scrape(metrics)
+    outcomes = {labels["outcome"]: value for labels, value in samples["podium_requests_total"]}
+    assert dict.fromkeys(["scored", *(kind.value for kind in Kind)], 0.0) == outcomes
+    for name in ("request_duration_seconds_count", "slack_seconds_count", "late_seconds_count", "step_total"):
+        assert [0.0] == [value for _, value in samples[f"podium_{name}"]]
+    assert {} == metrics.outcomes()
+
+
 def test_gauges_are_read_from_their_owners() -> None:
     """What a scrape says is what the owner says at that moment."""
     metrics = Metrics([], [])
