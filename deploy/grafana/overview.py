@@ -76,6 +76,7 @@ _KEPT = [
     ),
     Panel(
         title="p99 of answers, and the budget",
+        log=True,
         says="Arrival to reply built, per model; dashed: its budget for default importance, as the server "
         "has it. Refusals are not in it. A caller may ask for less time than the budget.",
         unit="s",
@@ -123,6 +124,7 @@ _TIME = [
     *(
         Panel(
             title=f"{name} by stage",
+            log=True,
             says=f"{name} of each stage by itself; unlike means, quantiles do not add up.",
             unit="s",
             width=8,
@@ -135,13 +137,15 @@ _TIME = [
 _REFUSED = [
     Panel(
         title="Requests, by outcome",
-        says="Every request once, by its end: scored, or the kind of its refusal.",
+        says="Every request once, by its end: scored, or the kind of its refusal. Ends that occurred.",
         unit="reqps",
         stacked=True,
-        queries=[Query(total("podium_requests_total", "outcome"), "{{outcome}}")],
+        queries=[Query(f"{total('podium_requests_total', 'outcome')} > 0", "{{outcome}}")],
+        nothing="no requests",
     ),
     Panel(
         title="Refusals, by reason",
+        crowded=True,
         says="Reasons that occurred. OVERLOADED and DISPLACED: there was no room. EXPIRED_...: the deadline "
         "was too near. The rest is the caller's mistake, or ours: server/errors.py has them all.",
         unit="reqps",

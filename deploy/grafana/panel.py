@@ -45,6 +45,8 @@ class Panel:
         limit: beyond it is bad: a line in curves, a colour in a stat. None: there is no such value.
         stacked: the curves add up to something.
         top: of the vertical axis, where it is known.
+        log: the curves are decades apart, and are to be read all the same.
+        crowded: so many curves that their names stand on the right.
         decimals: None: as many as fit.
         nothing: shown where there is no value.
     """
@@ -59,6 +61,8 @@ class Panel:
     limit: float | None = None
     stacked: bool = False
     top: float | None = None
+    log: bool = False
+    crowded: bool = False
     decimals: int | None = None
     nothing: str = NOTHING
 
@@ -104,7 +108,9 @@ class Panel:
         if self.decimals is not None:
             found["decimals"] = self.decimals
         if self.kind == "curves":
-            found |= {"min": 0, "custom": self._drawn()}
+            found |= {"custom": self._drawn()}
+            if not self.log:
+                found["min"] = 0
             if self.top is not None:
                 found["max"] = self.top
         return found
@@ -114,7 +120,8 @@ class Panel:
             "drawStyle": "line",
             "lineInterpolation": "linear",
             "lineWidth": 1,
-            "fillOpacity": 25 if self.stacked else 6,
+            "fillOpacity": 25 if self.stacked else 0,
+            "scaleDistribution": {"type": "log", "log": 10} if self.log else {"type": "linear"},
             "showPoints": "never",
             # A gap is a time without a value (nothing ran): bridged, it would look like one.
             "spanNulls": False,
@@ -125,10 +132,7 @@ class Panel:
     def _overrides(self) -> list[Json]:
         if self.kind == "table":
             return _STATES
-        dash = [
-            {"id": "custom.lineStyle", "value": {"fill": "dash", "dash": [10, 10]}},
-            {"id": "custom.fillOpacity", "value": 0},
-        ]
+        dash = [{"id": "custom.lineStyle", "value": {"fill": "dash", "dash": [10, 10]}}]
         return [
             {"matcher": {"id": "byFrameRefID", "options": chr(ord("A") + at)}, "properties": dash}
             for at, query in enumerate(self.queries)
@@ -142,7 +146,12 @@ def _no_number(text: str) -> Json:
 
 def _curves(panel: Panel) -> Json:
     return {
-        "legend": {"displayMode": "list", "placement": "bottom", "showLegend": True, "calcs": []},
+        "legend": {
+            "displayMode": "list",
+            "placement": "right" if panel.crowded else "bottom",
+            "showLegend": True,
+            "calcs": [],
+        },
         "tooltip": {"mode": "multi", "sort": "desc"},
     }
 

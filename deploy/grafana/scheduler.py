@@ -70,7 +70,7 @@ _PREDICTED = [
     Panel(
         title="Actual / predicted time of runs",
         says="100 % = as predicted. The median lies below, the p95 about there; far above, too much is "
-        "admitted, far below, too little.",
+        "admitted, far below, too little. The scale ends at 800 %.",
         unit="percentunit",
         queries=[Query(quantile(q, RATIO), name) for q, name in ((0.5, "p50"), (0.95, "p95"), (0.99, "p99"))],
     ),
@@ -128,23 +128,23 @@ _RUNS = [
     ),
     Panel(
         title="Requests per run",
-        says="Nothing waits for company: runs hold more requests only where more had come while an executor "
-        "was busy.",
+        says="Mean per model. Nothing waits for company: runs hold more requests only where more had come "
+        "while an executor was busy.",
         unit="short",
         width=8,
         queries=[
-            Query(mean("podium_batch_requests", "model"), "{{model}}, mean"),
-            Query(quantile(0.95, "podium_batch_requests", "model"), "{{model}}, p95", dashed=True),
+            Query(mean("podium_batch_requests", "model"), "{{model}}"),
+            Query(quantile(0.95, "podium_batch_requests"), "p95 of all", dashed=True),
         ],
     ),
     Panel(
         title="Candidates per run",
-        says="At most batch.rows_max, unless one request alone has more.",
+        says="Mean per model. At most batch.rows_max, unless one request alone has more.",
         unit="short",
         width=8,
         queries=[
-            Query(mean("podium_batch_rows", "model"), "{{model}}, mean"),
-            Query(quantile(0.95, "podium_batch_rows", "model"), "{{model}}, p95", dashed=True),
+            Query(mean("podium_batch_rows", "model"), "{{model}}"),
+            Query(quantile(0.95, "podium_batch_rows"), "p95 of all", dashed=True),
         ],
     ),
     Panel(

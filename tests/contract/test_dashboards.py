@@ -14,6 +14,7 @@ import pytest
 
 from deploy.grafana import make
 from tests.contract.metrics_table import documented
+from tests.contract.source_tree import REPOSITORY
 from tests.system.dashboards import dashboards
 
 NAMES = sorted(dashboards())
@@ -208,6 +209,13 @@ def test_legends_name_labels_that_are_left(dashboard: dict[str, Any]) -> None:
         for target in panel["targets"]:
             kept = {name for group in GROUPED.findall(target["expr"]) for name in group.split(", ")}
             assert set(LEGEND.findall(target["legendFormat"])) <= kept, target
+
+
+def test_the_document_has_every_panel() -> None:
+    """docs/dashboards.md tells each panel's question, in the order of the pages."""
+    text = (REPOSITORY / "docs" / "dashboards.md").read_text()
+    told = re.findall(r"^\| (?!panel|---)([^|]+) \| [^|]+ \|$", text, re.MULTILINE)
+    assert [panel["title"] for dashboard in dashboards().values() for panel in panels(dashboard)] == told
 
 
 def test_the_pages_together_show_every_metric() -> None:
