@@ -100,6 +100,7 @@ _PREDICTED = [
 _IN_TIME = [
     Panel(
         title="Slack",
+        log=True,
         says="Deadline minus reply, of answers in time. If the tightest are far from 0 while requests are "
         "refused as OVERLOADED, the plan is too careful.",
         unit="s",
