@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 from typing import Any
 
@@ -99,9 +100,11 @@ def test_ports_are_this_machine_s_only(services: dict[str, Any]) -> None:
 
 
 def test_images_are_pinned(services: dict[str, Any]) -> None:
-    """Each by its full version."""
+    """Each by its full version; ours by the one that is built."""
     for name, service in services.items():
         assert re.fullmatch(r"[a-z0-9/-]+:v?\d+\.\d+\.\d+", service["image"]), name
+    project = tomllib.loads((REPOSITORY / "pyproject.toml").read_text())["project"]
+    assert "podium:" + project["version"] == services["podium"]["image"]
 
 
 def test_nobody_has_rights_to_spare(services: dict[str, Any]) -> None:
