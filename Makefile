@@ -6,7 +6,7 @@ STAMP  := $(VENV)/.installed
 DEMO   := build/demo
 MODELS ?= $(DEMO)/models
 
-.PHONY: demo test test-system test-slow test-simulation test-gpu fuzz check protos bench bench-loadtest bench-peers bench-overload bench-scrape docs-check image-try image-size venv clean
+.PHONY: demo test test-system test-slow test-simulation test-gpu fuzz check protos dashboards bench bench-loadtest bench-peers bench-overload bench-scrape docs-check image-try image-size venv clean
 
 venv: $(STAMP)
 $(STAMP): pyproject.toml constraints.txt
@@ -45,6 +45,9 @@ image-size: $(STAMP)      ## estimate of the image's size, without building it
 
 test-gpu: $(STAMP)        ## needs onnxruntime-gpu and a device
 	$(BIN)/pytest -m gpu
+
+dashboards: $(STAMP)      ## write deploy/grafana/dashboards from their descriptions
+	$(BIN)/python -m deploy.grafana.make
 
 protos:                   ## regenerate podium/v1 with the oldest supported generator (6.31 gencode)
 	$(PYTHON) -m venv build/protoc

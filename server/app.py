@@ -148,6 +148,7 @@ class Server:
             lambda: self._ranking.in_flight,
             self._versions,
             self._dispatcher.tokens,
+            self._budgets_s,
         )
         limits = self._config.limits
         door = Listener(
@@ -189,6 +190,8 @@ class Server:
         loaded = await asyncio.to_thread(loader.load, self._models)
         self._digests = {lane: found.digest for lane, found in loaded.lanes.items()}
         self._dispatcher.start(loaded.runtimes)
+        for served in loaded.catalog.served():
+            self._metrics.begin(served.bundle.manifest.model, str(served.bundle.manifest.version))
         self._ranking.catalog = loaded.catalog
         self._health.loaded(loaded.catalog)
         tuning.freeze()
@@ -309,6 +312,18 @@ class Server:
             rows += [(name, version, variant, "serving") for variant in served.lanes]
             rows += [(name, version, variant, "refused") for variant in served.refused_variants]
         return rows
+
+    def _budgets_s(self) -> dict[tuple[str, ...], float]:
+        """By (model, importance), of the version that answers who names none."""
+        catalog = self._ranking.catalog
+        if catalog is None:
+            return {}
+        return {
+            (model, importance.name.lower()): budget_ns / 1e9
+            for model, versions in catalog.serving.items()
+            if versions
+            for importance, budget_ns in versions[max(versions)].budget_ns.items()
+        }
 
 
 def _engine_text(config: Config) -> str:

@@ -50,6 +50,7 @@ RATIO = (0.25, 0.5, 0.75, 0.9, 1.0, 1.1, 1.25, 1.5, 2.0, 4.0, 8.0)
 
 CAUSES = ("late", Kind.EXPIRED.value, Kind.FAILED.value)
 """Why an admitted request was not answered in its budget."""
+SCORED = "scored"
 UNKNOWN = "unknown"
 """Label of a request whose model is not one of ours: a caller's text must not become a label."""
 
@@ -157,6 +158,7 @@ class Metrics(Collector):
         self._in_flight: Callable[[], int] = int
         self._tokens: Callable[[], Mapping[tuple[str, str], TokensRun]] = dict
         self._versions: Callable[[], list[Labels]] = list
+        self._budgets_s: Callable[[], Mapping[Labels, float]] = dict
         for model in models:  # a rate exists before the first failure
             for reason in Reason:
                 self.refusals.add(model, RULES[reason].kind.value, reason.value, amount=0.0)
@@ -174,19 +176,31 @@ class Metrics(Collector):
         in_flight: Callable[[], int],
         versions: Callable[[], list[Labels]],
         tokens: Callable[[], Mapping[tuple[str, str], TokensRun]] = dict,
+        budgets_s: Callable[[], Mapping[Labels, float]] = dict,
     ) -> None:
         """Name the owners of the gauges; called from the scraping thread, so they only read.
 
         Args:
             versions: (model, version, variant, state) of every known variant.
             tokens: what was run so far by (model, variant), of those whose candidates have lengths.
+            budgets_s: by (model, importance), of who names no version.
         """
-        self._tokens = tokens
+        self._tokens, self._budgets_s = tokens, budgets_s
         self._scheduler, self._in_flight, self._versions = scheduler, in_flight, versions
+
+    def begin(self, model: str, version: str) -> None:
+        """A version serves: its rates, and shares of them, are true from the first request on."""
+        for outcome in (SCORED, *(kind.value for kind in Kind)):
+            self.requests.add(model, version, outcome, amount=0.0)
+        self.steps.add(model, "full", amount=0.0)
+        self.request_duration.touch((model, SCORED))
+        self.slack.touch((model,))
+        self.late.touch((model,))
 
     def watch_gc(self) -> None:
         """Measure every garbage collection of this process from now on."""
         began_ns = 0
+        self.gc_pause.touch(())
 
         def watch(phase: str, _info: dict[str, int]) -> None:
             nonlocal began_ns
@@ -201,7 +215,8 @@ class Metrics(Collector):
         """Requests so far by outcome, over all models."""
         totals: dict[str, int] = {}
         for (_, _, outcome), count in list(self.requests.values.items()):
-            totals[outcome] = totals.get(outcome, 0) + int(count)
+            if count:
+                totals[outcome] = totals.get(outcome, 0) + int(count)
         return totals
 
     def collect(self) -> Iterator[Metric]:
@@ -224,6 +239,14 @@ class Metrics(Collector):
         for labels in self._versions():
             info.add_metric(list(labels), 1.0)
         yield info
+        budgets = GaugeMetricFamily(
+            "podium_budget_seconds",
+            "Budget by importance, of the newest version.",
+            labels=["model", "importance"],
+        )
+        for labels, seconds in self._budgets_s().items():
+            budgets.add_metric(list(labels), seconds)
+        yield budgets
 
 
 def _token_counters(run: Mapping[tuple[str, str], TokensRun]) -> Iterator[Metric]:

@@ -44,6 +44,7 @@ FAMILIES = {
     "podium_loop_lag_seconds": "histogram",
     "podium_gc_pause_seconds": "histogram",
     "podium_model_info": "gauge",
+    "podium_budget_seconds": "gauge",
 }
 """Public names: dashboards and alerts rely on them."""
 

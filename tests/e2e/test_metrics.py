@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from pathlib import Path
 
 import pytest
@@ -10,33 +9,17 @@ import pytest
 from server.errors import RULES, Kind, Reason
 from server.metrics import LATENCY_MS
 from tests.bundles.tiny import TinyRanker
+from tests.contract.metrics_table import documented
 from tests.e2e.calls import Ranked, dial
-from tests.e2e.running import REPOSITORY, Scrape, Start
+from tests.e2e.running import Scrape, Start
 from tests.e2e.scripted import RANKER, fake
 
-ROW = re.compile(r"^\| `(podium_\w+)` \| (\w+) \|([\w, ]*)\| (\w+) \|", re.MULTILINE)
 BUDGET_MS = 500.3
 SLOW = [f"--set=models.tiny.budget_ms={BUDGET_MS}", "--set=batch.requests_max=1"]
 """300 at once are six seconds of work."""
 SECRET = "a-private-name"
-QUIET = {
-    "podium_late_seconds",
-    "podium_executors_stuck",
-    "podium_gc_pause_seconds",
-    "podium_tokens",
-    "podium_tokens_computed",
-}
-"""A run without late answers has none of the first; the next two need a fault or a collection; the
-last two a ranker whose candidates have lengths (`test_lengths`)."""
-
-
-def documented() -> dict[str, tuple[str, set[str], str]]:
-    """Name -> type, labels, unit, as the document has them."""
-    text = (REPOSITORY / "docs" / "metrics.md").read_text()
-    return {
-        name: (kind, set(filter(None, labels.strip().split(", "))), unit)
-        for name, kind, labels, unit in ROW.findall(text)
-    }
+QUIET = {"podium_tokens", "podium_tokens_computed"}
+"""They need a ranker whose candidates have lengths (`test_lengths`)."""
 
 
 @pytest.fixture(scope="module")
@@ -65,14 +48,14 @@ def test_the_table_is_what_a_server_publishes(loaded: Scrape) -> None:
     """Same names, types and labels; each has a series once there was activity."""
     table = documented()
     assert set(table) == set(loaded.families)
-    for name, (kind, labels, unit) in table.items():
+    for name, metric in table.items():
         family = loaded.families[name]
-        assert kind == family.type, name
+        assert metric.kind == family.type, name
         found = [set(sample.labels) - {"le"} for sample in family.samples]
         assert found or name in QUIET, name
-        assert all(labels == entry for entry in found), name
-        if unit in ("seconds", "ratio"):
-            assert name.endswith(f"_{unit}"), name
+        assert all(metric.labels == entry for entry in found), name
+        if metric.unit in ("seconds", "ratio"):
+            assert name.endswith(f"_{metric.unit}"), name
 
 
 def test_labels_are_a_closed_set(loaded: Scrape) -> None:
@@ -134,3 +117,12 @@ def test_the_numbers_agree_with_one_another(loaded: Scrape) -> None:
     assert loaded.total("podium_executor_busy_seconds_total") >= 0.02 * runs
     assert 1 == loaded.total("podium_refusals_total", model="unknown", reason="MODEL_NOT_FOUND")
     assert loaded.total("podium_refusals_total", reason="OVERLOADED") > 0
+
+
+def test_the_budget_is_the_configured_one(loaded: Scrape) -> None:
+    """One per importance class, in seconds; the configuration wins over the bundle's 2 s."""
+    budgets_s = {
+        sample.labels["importance"]: sample.value
+        for sample in loaded.families["podium_budget_seconds"].samples
+    }
+    assert dict.fromkeys(("critical", "default", "sheddable"), BUDGET_MS / 1e3) == budgets_s

@@ -78,6 +78,18 @@ def test_rates_exist_before_the_first_failure() -> None:
     assert {(kind.value, 0.0) for kind in Kind} == {(labels["kind"], value) for labels, value in kinds}
 
 
+def test_a_version_that_serves_has_all_its_rates() -> None:
+    """Its requests by outcome, answers and goodput begin at 0: a share of the first burst is true, too."""
+    metrics = Metrics(["a"], [])
+    metrics.begin("a", "3")
+    samples = scrape(metrics)
+    outcomes = {labels["outcome"]: value for labels, value in samples["podium_requests_total"]}
+    assert dict.fromkeys(["scored", *(kind.value for kind in Kind)], 0.0) == outcomes
+    for name in ("request_duration_seconds_count", "slack_seconds_count", "late_seconds_count", "step_total"):
+        assert [0.0] == [value for _, value in samples[f"podium_{name}"]]
+    assert {} == metrics.outcomes()
+
+
 def test_gauges_are_read_from_their_owners() -> None:
     """What a scrape says is what the owner says at that moment."""
     metrics = Metrics([], [])
@@ -97,6 +109,17 @@ def test_every_variant_has_its_state() -> None:
     metrics.pull(lambda: Snapshot(0, 0, 0, 0), int, lambda: [("tiny", "2", "int8", "refused")])
     expected = {"model": "tiny", "version": "2", "variant": "int8", "state": "refused"}
     assert [(expected, 1.0)] == scrape(metrics)["podium_model_info"]
+
+
+def test_budgets_are_published() -> None:
+    """Rules and dashboards read from the server what its p99 is held against."""
+    metrics = Metrics([], [])
+    budgets_s = {("tiny", "critical"): 0.01, ("tiny", "default"): 0.025}
+    metrics.pull(lambda: Snapshot(0, 0, 0, 0), int, list, budgets_s=lambda: budgets_s)
+    assert budgets_s == {
+        (labels["model"], labels["importance"]): value
+        for labels, value in scrape(metrics)["podium_budget_seconds"]
+    }
 
 
 def test_outcomes_add_up_over_models_and_versions() -> None:
