@@ -39,6 +39,12 @@ class Runner:
         """Run once; every output by name."""
         return dict(zip(self.outputs, self._session.run(None, dict(feeds)), strict=True))
 
+    def shrink(self, feeds: Mapping[str, Array]) -> None:
+        """Run once and give memory back that larger runs have left in the session."""
+        options = ort.RunOptions()
+        options.add_run_config_entry("memory.enable_memory_arena_shrinkage", "cpu:0")
+        self._session.run(None, dict(feeds), options)
+
     def heads(self, codec: Codec, requests: Sequence[Encoded]) -> Heads:
         """Every head's scores of a batch of requests, float32 [all candidates]."""
         return self.run(codec.feeds(requests))

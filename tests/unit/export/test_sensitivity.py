@@ -128,7 +128,7 @@ def test_the_planted_layer_of_a_dense_graph_alone_is_returned(dense: tuple[plant
 
 
 def test_the_planted_layer_of_a_transformer_alone_is_returned() -> None:
-    """Of twelve products the FFN entrance behind a shifted LayerNorm; levelling cannot help it."""
+    """Of twelve products the FFN's second, whose inputs are all far from zero; levelling cannot help it."""
     case = planted.transformer()
     int8 = build_transformer(case.graph, case.evidence, case.calibration)
 

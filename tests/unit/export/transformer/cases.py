@@ -13,6 +13,7 @@ from export.codec import Codec, Encoded
 from export.runtime import Runner
 from export.spec import Array, ExportSpec
 from export.tracing import trace
+from export.transformer.ranges import Columns
 from export.transformer.rewrite import Rewritten, rewrite
 from tests.export_specs import cross_encoder
 from tests.export_specs.cross_encoder import Shape
@@ -56,3 +57,15 @@ def case(shape: Shape) -> Case:
 def error(got: Array, exact: Array) -> float:
     """Largest difference."""
     return float(np.abs(got - exact).max())
+
+
+def of(rows: Array) -> Columns:
+    """What calibration would keep of these rows, float32 [rows, K]."""
+    return Columns(
+        low=rows.min(axis=0),
+        high=rows.max(axis=0),
+        rows=len(rows),
+        sums=rows.sum(axis=0, dtype=np.float64),
+        squares=np.square(rows, dtype=np.float64).sum(axis=0),
+        products=rows.astype(np.float64).T @ rows.astype(np.float64),
+    )

@@ -15,7 +15,7 @@ from export.transformer.outliers import outliers
 from export.transformer.quantization import Prepared, prepare
 from export.transformer.ranges import CANDIDATES_MAX, RUN_CANDIDATES, Columns, column_ranges, runs
 from tests.export_specs.cross_encoder import Shape
-from tests.unit.export.transformer.cases import Case, case, error
+from tests.unit.export.transformer.cases import Case, case, error, of
 
 PLAIN = Shape()
 SPIKED = Shape(outlier=60.0)
@@ -107,7 +107,7 @@ def test_outliers_are_those_far_beyond_all_that_stay() -> None:
     """Two far ones are taken; slowly falling ones, and more than eight, are not."""
 
     def columns(*reach: float) -> Columns:
-        return Columns(np.zeros(len(reach), np.float32), np.array(reach, np.float32))
+        return of(np.array([[0.0] * len(reach), reach], np.float32))
 
     assert [1, 3] == outliers(columns(1.0, 20.0, 1.1, 9.0, 0.9))
     assert [] == outliers(columns(1.0, 1.2, 1.4, 1.6))
