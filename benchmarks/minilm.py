@@ -29,7 +29,9 @@ from export.spec import Array, ExampleRequest, ExportSpec, candidate, prior
 from export.tracing import trace
 from export.transformer.quantization import prepare
 from export.transformer.rewrite import rewrite
-from measures.interval import bootstrap_mean
+from measures.interval import bootstrap_mean, paired_relative_delta
+from measures.ndcg import ndcg
+from measures.order import rank_order
 from tests.export_specs import cross_encoder
 
 PAIRS, TOKENS, BLOCKS = 100, 32, 9
@@ -66,7 +68,7 @@ def main() -> None:
         found = bootstrap_mean(times[over] / times[under])
         sys.stdout.write(f"{name:<28}{found.mean:8.2f}x  [{found.low:.2f}, {found.high:.2f}]\n")
     if weights == "fine-tuned":
-        _accuracy(codec, requests, Runner(rewritten.model), Runner(int8))
+        _accuracy(spec, codec, requests, Runner(rewritten.model), Runner(int8))
 
 
 def _full(feeds: Mapping[str, Array]) -> dict[str, Array]:
@@ -80,8 +82,10 @@ def _full(feeds: Mapping[str, Array]) -> dict[str, Array]:
     return made
 
 
-def _accuracy(codec: Codec, requests: Sequence[Encoded], fp32: Runner, int8: Runner) -> None:
-    """Error of int8 as a share of the scores' spread, over all pairs as in int8_minilm.md's set-up; drift."""
+def _accuracy(
+    spec: ExportSpec, codec: Codec, requests: Sequence[Encoded], fp32: Runner, int8: Runner
+) -> None:
+    """Error of int8 as a share of the scores' spread, over all pairs; drift; nDCG@10 where there is one."""
     head = next(iter(fp32.run(codec.feeds(requests[:1]))))
     exact = [fp32.run(codec.feeds([request]))[head] for request in requests]
     got = [int8.run(codec.feeds([request]))[head] for request in requests]
@@ -93,6 +97,19 @@ def _accuracy(codec: Codec, requests: Sequence[Encoded], fp32: Runner, int8: Run
     drift = float(np.abs(together - found).max())
     sys.stdout.write(f"int8 error, of the scores' std    {error:.4f} ({len(wanted):,} pairs)\n")
     sys.stdout.write(f"int8 drift with the batch         {drift:.2g}\n")
+    values = np.array(
+        [
+            [ndcg(one.labels, rank_order(scores), 10) for scores in pair]
+            for one, *pair in zip(spec.requests, exact, got, strict=True)
+            if one.labels is not None
+        ]
+    )
+    values = values[~np.isnan(values).any(axis=1)]
+    change = paired_relative_delta(values[:, 1], values[:, 0])
+    sys.stdout.write(
+        f"nDCG@10                           {values[:, 0].mean():.4f} fp32, {values[:, 1].mean():.4f} int8, "
+        f"{change.mean:+.2%} [{change.low:+.2%}, {change.high:+.2%}], n = {len(values)}\n"
+    )
 
 
 def _times(models: Mapping[str, onnx.ModelProto], feeds: Mapping[str, Array]) -> dict[str, Array]:

@@ -31,7 +31,7 @@ CHECKPOINT: Final = Path("build/minilm/fold0.pt")
 class TrainConfig:
     """How to train."""
 
-    steps: int = 150
+    steps: int = 450
     queries_per_step: int = 5
     candidates_max: int = 16
     relevant_max: int = 6
