@@ -12,19 +12,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from export import (
-    bundle,
     context_share,
-    golden,
     head_calibration,
     int8_report,
     latency,
     memory,
-    operators,
-    picture,
-    report_html,
 )
 from export.codec import Codec
-from export.describe import Parts, manifest_of
 from export.encoding import OnDemand
 from export.gates import (
     GateResult,
@@ -44,45 +38,24 @@ from export.gates import (
     speed,
 )
 from export.gates.evidence import Evidence, Subject
-from export.gates.slices import SliceReport
 from export.gates.speed import feeds_of
 from export.head_calibration import Fitted
-from export.head_report import heads_of
 from export.int8 import build, build_transformer
-from export.latency import LatencyPoint
-from export.memory import Memory
-from export.provenance import source_of
+from export.judged import Findings, Judged
 from export.quantised import Quantised
 from export.reference import Reference
-from export.report import Report, VariantReport, encode
-from export.runtime import optimized_op_counts
+from export.report import Report
 from export.spec import ExportSpec
 from export.tracing import trace
-from export.transformer.rewrite import Rewritten, rewrite
+from export.transformer.rewrite import rewrite
 from export.variant_search import SEARCH_SECONDS
 from export.variants import KINDS, OPTIONAL, build_optional
-from export.weights import INLINE_BYTES_MAX, require_room, total_bytes, weight_bytes
-from protos.manifest import Agreement, BatchInvariance, Manifest, Quality, Variant
+from export.weights import INLINE_BYTES_MAX, require_room, weight_bytes
+from export.writing import Choice, write
 
 VARIANTS = ("fp32", "int8")
 STEPS = ("reference", "trace", "fp32 gates", "quantise", "int8 gates", "speed", *OPTIONAL, "measure", "write")
 """What `progress` is called with, in order; the steps of variants that are not asked for are left out."""
-
-
-@dataclass(slots=True)
-class _Judged:
-    """A variant with what its gates found."""
-
-    subject: Subject
-    agreement: Agreement
-    quality: Quality
-    invariance: BatchInvariance
-    slices: list[SliceReport] = field(default_factory=list)
-    made: Quantised | None = None
-    speedup: dict[str, float] = field(default_factory=dict)
-    worth_serving: bool = True
-    latency: list[LatencyPoint] = field(default_factory=list)
-    memory: Memory | None = None
 
 
 @dataclass(slots=True)
@@ -166,12 +139,11 @@ def export(
             one.memory = memory.measure(evidence, one.subject)
     share = context_share.measure(evidence, judged[default].subject)
     with run.step("write"):
-        return _write(
-            run, evidence, judged, _Choice(out, source, default, share, transformer, inline_bytes_max)
-        )
+        choice = Choice(out, source, default, share, transformer, inline_bytes_max)
+        return write(evidence, judged, choice, Findings(run.gates, run.seconds, run.fitted))
 
 
-def _judge_fp32(run: _Run, evidence: Evidence, subject: Subject) -> _Judged:
+def _judge_fp32(run: _Run, evidence: Evidence, subject: Subject) -> Judged:
     with run.step("fp32 gates"):
         run.gates += calibration.check(run.fitted)
         run.gates.append(parity.check(evidence, subject))
@@ -180,7 +152,7 @@ def _judge_fp32(run: _Run, evidence: Evidence, subject: Subject) -> _Judged:
         return _judge_ranking(run, evidence, subject)
 
 
-def _judge_int8(run: _Run, evidence: Evidence, int8: Quantised, fp32: Subject) -> _Judged:
+def _judge_int8(run: _Run, evidence: Evidence, int8: Quantised, fp32: Subject) -> Judged:
     subject = int8.subject
     with run.step("int8 gates"):
         judged = _judge_made(run, evidence, int8, fp32)
@@ -192,7 +164,7 @@ def _judge_int8(run: _Run, evidence: Evidence, int8: Quantised, fp32: Subject) -
     return judged
 
 
-def _judge_optional(run: _Run, evidence: Evidence, made: Quantised, fp32: Subject) -> _Judged:
+def _judge_optional(run: _Run, evidence: Evidence, made: Quantised, fp32: Subject) -> Judged:
     judged = _judge_made(run, evidence, made, fp32)
     if KINDS[made.subject.variant].timed:
         result, judged.speedup, judged.worth_serving = speed.check(evidence, made.subject, fp32)
@@ -201,7 +173,7 @@ def _judge_optional(run: _Run, evidence: Evidence, made: Quantised, fp32: Subjec
     return judged
 
 
-def _judge_made(run: _Run, evidence: Evidence, made: Quantised, fp32: Subject) -> _Judged:
+def _judge_made(run: _Run, evidence: Evidence, made: Quantised, fp32: Subject) -> Judged:
     """The gates of a variant made from fp32."""
     with int8_report.explaining(made.search):
         judged = _judge_ranking(run, evidence, made.subject)
@@ -210,7 +182,7 @@ def _judge_made(run: _Run, evidence: Evidence, made: Quantised, fp32: Subject) -
     return judged
 
 
-def _judge_ranking(run: _Run, evidence: Evidence, subject: Subject) -> _Judged:
+def _judge_ranking(run: _Run, evidence: Evidence, subject: Subject) -> Judged:
     """The gates that every variant passes, in order."""
     result, agreed = agreement.check(evidence, subject)
     run.gates.append(result)
@@ -226,140 +198,4 @@ def _judge_ranking(run: _Run, evidence: Evidence, subject: Subject) -> _Judged:
     run.gates.append(result)
     run.gates.append(permutation.check(evidence, subject))
     run.gates.append(isolation.check(evidence, subject))
-    return _Judged(subject, agreed, found, invariance, sliced)
-
-
-@dataclass(frozen=True, slots=True)
-class _Choice:
-    out: Path
-    source: str
-    default_variant: str
-    context_share: float
-    transformer: Rewritten | None
-    inline_bytes_max: int
-
-
-def _write(run: _Run, evidence: Evidence, judged: dict[str, _Judged], choice: _Choice) -> Report:
-    spec = run.spec
-    rows = golden.pick(evidence)
-    max_abs = golden.max_abs(evidence, judged)
-    scores = {name: golden.scores_of(evidence, one.subject, rows) for name, one in judged.items()}
-    exact = all(golden.order_is_exact(values, max_abs) for values in scores.values())
-    op_counts = {name: _counted(one, choice) for name, one in judged.items()}
-    report = _report(run, evidence, judged, choice)
-    for entry in report.variants:
-        entry.operators = op_counts[entry.variant]
-    models = {name: one.subject.model for name, one in judged.items()}
-    require_room(choice.out, bundle.bytes_of(evidence, models.values()), "the bundle")
-    with bundle.staging(choice.out, spec.name) as folder:
-        graphs = {
-            name: bundle.write_graph(folder, name, model, choice.inline_bytes_max)
-            for name, model in models.items()
-        }
-        bundle.write_golden(folder, evidence, rows, scores)
-        parts = Parts(
-            spec=spec,
-            vocabs=bundle.write_vocabs(folder, evidence),
-            variants={name: _variant(judged[name], graphs[name], op_counts[name]) for name in judged},
-            default_variant=choice.default_variant,
-            chunkable=choice.context_share < context_share.SHARE_MAX,
-            golden=bundle.golden_entry(rows, max_abs, exact),
-            requests=bundle.write_requests(folder, evidence),
-            source=_source(spec, choice, judged),
-            calibrations={head: one.entry for head, one in run.fitted.items()},
-        )
-
-        def seal(version: int) -> Manifest:
-            report.version = version
-            (folder / "report.json").write_bytes(encode(report))
-            (folder / "report.html").write_text(report_html.render(report), encoding="utf-8")
-            return manifest_of(parts, version, bundle.list_files(folder))
-
-        path, _ = bundle.publish(folder, seal)
-    report.path = str(path)
-    return report
-
-
-def _counted(judged: _Judged, choice: _Choice) -> dict[str, int]:
-    """The operators that ONNX Runtime really runs, which must be those that were written."""
-    model = judged.subject.model
-    counts = optimized_op_counts(model)
-    if judged.subject.variant == "fp16":
-        return counts  # of the CPU, which has few float16 kernels and casts: nothing is expected of it
-    expected = operators.expected_of(
-        model,
-        quantized=len(judged.made.quantized) if judged.made is not None else 0,
-        rewritten=choice.transformer is not None,
-        variant=judged.subject.variant,
-    )
-    operators.require(judged.subject.variant, counts, expected)
-    return counts
-
-
-def _variant(judged: _Judged, graph: str, op_counts: dict[str, int]) -> Variant:
-    name = judged.subject.variant
-    return Variant(
-        graphs={"fused": graph},
-        providers=list(KINDS[name].providers),
-        quantization=KINDS[name].quantization,
-        worth_serving=judged.worth_serving,
-        batch_invariance=judged.invariance,
-        agreement=judged.agreement,
-        quality=judged.quality,
-        speedup_over_fp32=judged.speedup,
-        op_counts={"fused": op_counts},
-        depends_on_batch_mates=KINDS[name].depends_on_batch_mates,
-        notes=list(KINDS[name].notes),
-    )
-
-
-def _source(spec: ExportSpec, choice: _Choice, judged: dict[str, _Judged]) -> dict[str, object]:
-    source = source_of(spec, choice.source)
-    source["context_share"] = round(choice.context_share, 4)
-    if (transformer := choice.transformer) is not None:
-        source["transformer"] = {
-            "attentions": transformer.attentions,
-            "one_query": transformer.one_query,
-            "linear": transformer.linear,
-            "speedup": round(transformer.speedup, 2),
-        }
-    for name, one in judged.items():
-        if one.made is not None:
-            source[name] = int8_report.source_of(one.made, len(spec.calibration))
-    return source
-
-
-def _report(run: _Run, evidence: Evidence, judged: dict[str, _Judged], choice: _Choice) -> Report:
-    prior = quality.prior_quality(evidence)
-    return Report(
-        model=run.spec.name,
-        version=0,
-        path="",
-        default_variant=choice.default_variant,
-        requests=len(evidence.requests),
-        labelled=judged["fp32"].quality.requests,
-        prior_ndcg=None if prior != prior else prior,
-        context_share=choice.context_share,
-        variants=[
-            VariantReport(
-                variant=name,
-                worth_serving=one.worth_serving,
-                graph_bytes=total_bytes(one.subject.model),
-                quality=one.quality,
-                speedup_over_fp32=one.speedup,
-                slices=one.slices,
-                latency=one.latency,
-                memory=one.memory,
-                scores=picture.scores(evidence, one.subject),
-                quantized=list(one.made.quantized) if one.made else [],
-                kept_fp32=dict(one.made.kept_fp32) if one.made else {},
-                search=int8_report.search_of(one.made.search) if one.made else None,
-                notes=list(KINDS[name].notes),
-            )
-            for name, one in judged.items()
-        ],
-        heads=heads_of(evidence, [one.subject for one in judged.values()], run.fitted),
-        reliability=picture.reliability(evidence, judged[choice.default_variant].subject),
-        gates=run.gates,
-        seconds=run.seconds,
-    )
+    return Judged(subject, agreed, found, invariance, sliced)
