@@ -176,7 +176,7 @@ def test_a_variant_that_misses_its_golden_scores_gives_way_to_the_next(tmp_path:
 
 
 def test_a_metric_tells_missed_golden_scores_from_other_refusals(damaged: RunningServer) -> None:
-    """Of all the damaged versions, the one whose scores are off is refused by `golden`, the rest by `other`."""
+    """Of the damaged versions, the one whose scores are off is refused by `golden`, the rest by `other`."""
     scrape = damaged.metrics()
     for name in DAMAGES:
         by = "golden" if name == "golden-missed" else "other"
