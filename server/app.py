@@ -18,6 +18,7 @@ from prometheus_client import CollectorRegistry
 from http2.messages import Room
 from http2.server import Limits as ConnectionLimits
 from server import logs, tuning
+from server.catalog import RefusedBy
 from server.config import Config, ConfigError, load
 from server.core.decisions import Lane
 from server.cost_store import CostStore
@@ -305,12 +306,15 @@ class Server:
         if catalog is None:
             return []
         rows: list[tuple[str, ...]] = [
-            (refused.model, str(refused.version), "", "refused") for refused in catalog.refused
+            (refused.model, str(refused.version), "", "refused", refused.by.value)
+            for refused in catalog.refused
         ]
         for served in catalog.served():
             name, version = served.bundle.manifest.model, str(served.bundle.manifest.version)
-            rows += [(name, version, variant, "serving") for variant in served.lanes]
-            rows += [(name, version, variant, "refused") for variant in served.refused_variants]
+            rows += [(name, version, variant, "serving", "") for variant in served.lanes]
+            for variant in served.refused_variants:
+                by = RefusedBy.GOLDEN if variant in served.golden_missed else RefusedBy.OTHER
+                rows.append((name, version, variant, "refused", by.value))
         return rows
 
     def _budgets_s(self) -> dict[tuple[str, ...], float]:

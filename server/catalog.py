@@ -18,6 +18,13 @@ class State(enum.Enum):
     REFUSED = "refused"
 
 
+class RefusedBy(enum.Enum):
+    """Which check refused a version or variant; a metric label."""
+
+    GOLDEN = "golden"  # it loads and runs, and scores otherwise here than where it was exported
+    OTHER = "other"
+
+
 @dataclass(frozen=True, slots=True)
 class ServedVersion:
     """A version that answers.
@@ -26,6 +33,7 @@ class ServedVersion:
         lanes: variant -> lane, of the variants that passed their golden check.
         default_variant: the first of them.
         refused_variants: variant -> why not.
+        golden_missed: those of them that ran, and missed their golden scores.
         budget_ns: per importance class.
     """
 
@@ -35,6 +43,7 @@ class ServedVersion:
     default_variant: str
     refused_variants: Mapping[str, str]
     budget_ns: Mapping[Importance, int]
+    golden_missed: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +53,7 @@ class RefusedVersion:
     model: str
     version: int
     reason: str
+    by: RefusedBy = RefusedBy.OTHER
 
 
 @dataclass(frozen=True, slots=True)

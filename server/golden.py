@@ -8,6 +8,10 @@ from server.errors import Refused
 from server.wire import Decoder, parse
 
 
+class GoldenMissed(BadBundle):
+    """It runs on this host, and scores otherwise than where it was exported."""
+
+
 def decode_golden(bundle: Bundle, decoder: Decoder) -> list[RankingRequest]:
     """Decode them all.
 

@@ -17,7 +17,7 @@ import numpy as np
 from measures.order import rank_order
 from protos import manifest as manifests
 from protos.manifest import NAME_PATTERN, Manifest
-from server.catalog import Catalog, RefusedVersion, ServedVersion
+from server.catalog import Catalog, RefusedBy, RefusedVersion, ServedVersion
 from server.config import Config
 from server.config import Model as ModelConfig
 from server.core.cost import CostModel
@@ -32,7 +32,7 @@ from server.engine.fake import FakeEngine, Script
 from server.engine.tensors import Packer, split
 from server.first_sight.look import FirstSight
 from server.first_sight.texts import unforeseen
-from server.golden import decode_golden
+from server.golden import GoldenMissed, decode_golden
 from server.machine import intra_op_threads
 from server.reply import combine
 from server.run import LaneRuntime
@@ -132,16 +132,18 @@ class Loader:
 
     def _try_version(self, path: Path, model: ModelConfig) -> ServedVersion | RefusedVersion:
         """Whatever a bundle does, the others are loaded."""
+        by = RefusedBy.OTHER
         try:
             unsound = self._first_sight.look(path) if self._config.engine.kind == "ort" else {}
             return self._load_version(path, model, unsound)
         except (BadBundle, EngineError) as error:
             reason = str(error)
+            by = RefusedBy.GOLDEN if isinstance(error, GoldenMissed) else by
         except ProviderMissing:
             raise  # no fault of the bundle's: nothing could be loaded
         except Exception as error:
             reason = unforeseen(manifests.MANIFEST_FILE, error)
-        return RefusedVersion(path.parent.name, int(path.name), reason)
+        return RefusedVersion(path.parent.name, int(path.name), reason, by)
 
     def _load_version(self, path: Path, model: ModelConfig, unsound: Mapping[str, str]) -> ServedVersion:
         """Open a bundle and load its variants; `unsound`: variant -> why not even to try."""
@@ -155,6 +157,7 @@ class Loader:
         lanes: dict[str, Lane] = {}
         runnable: dict[Lane, LoadedLane] = {}
         refused: dict[str, str] = {}
+        golden_missed: set[str] = set()
         budget_ns = _budgets_ns(manifest.budget_ms, model)
         others = [variant for variant in manifest.variants if variant != manifest.default_variant]
         for variant in (manifest.default_variant, *others):
@@ -167,13 +170,16 @@ class Loader:
                 loaded = self._load_variant(bundle, lane, golden, min(budget_ns.values()))
             except (BadBundle, EngineError) as error:
                 refused[variant] = str(error)
+                if isinstance(error, GoldenMissed):
+                    golden_missed.add(variant)
                 self._log.error("variant refused", model=lane.model, variant=variant, reason=str(error))
                 continue
             lanes[variant] = lane
             runnable[lane] = loaded
         default = default_of(manifest, list(lanes))
         if default is None:
-            raise BadBundle("; ".join(f"{variant}: {reason}" for variant, reason in refused.items()))
+            why = "; ".join(f"{variant}: {reason}" for variant, reason in refused.items())
+            raise GoldenMissed(why) if golden_missed else BadBundle(why)
         self._lanes |= runnable
         self._log.info(
             "version loaded",
@@ -182,7 +188,7 @@ class Loader:
             variants=list(lanes),
             load_s=round(time.perf_counter() - began, 3),
         )
-        return ServedVersion(bundle, decoder, lanes, default, refused, budget_ns)
+        return ServedVersion(bundle, decoder, lanes, default, refused, budget_ns, frozenset(golden_missed))
 
     def _load_variant(
         self, bundle: Bundle, lane: Lane, golden: Sequence[RankingRequest], budget_ns: int
@@ -270,7 +276,8 @@ def check_golden(
     """Score the golden requests on this host and compare with what the exporter got.
 
     Raises:
-        BadBundle: a score or an order differs by more than the manifest allows.
+        GoldenMissed: a score or an order differs by more than the manifest allows.
+        BadBundle: the golden scores do not fit the golden requests.
     """
     manifest = bundle.manifest
     expected = bundle.golden_scores[variant]
@@ -285,13 +292,13 @@ def check_golden(
             raise BadBundle(f"variant {variant!r} gives scores of shape {list(scores.shape)}, not [{rows}]")
         drift = float(np.abs(scores - wanted).max()) if wanted.shape == scores.shape else float("inf")
         if not drift <= manifest.golden.max_abs:
-            raise BadBundle(
+            raise GoldenMissed(
                 f"variant {variant!r} missed golden request {number}: a score is off by {drift:.3g}, "
                 f"allowed {manifest.golden.max_abs:.3g}"
             )
         same = np.array_equal(rank_order(scores, request.prior), rank_order(wanted, request.prior))
         if manifest.golden.order_exact and not same:
-            raise BadBundle(f"variant {variant!r} missed golden request {number}: its order differs")
+            raise GoldenMissed(f"variant {variant!r} missed golden request {number}: its order differs")
     if at != len(expected):
         raise BadBundle(f"golden scores of variant {variant!r} are {len(expected)}, of {at} candidates")
 

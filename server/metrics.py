@@ -181,7 +181,7 @@ class Metrics(Collector):
         """Name the owners of the gauges; called from the scraping thread, so they only read.
 
         Args:
-            versions: (model, version, variant, state) of every known variant.
+            versions: (model, version, variant, state, refused_by) of every known variant.
             tokens: what was run so far by (model, variant), of those whose candidates have lengths.
             budgets_s: by (model, importance), of who names no version.
         """
@@ -234,7 +234,9 @@ class Metrics(Collector):
         yield from _token_counters(self._tokens())
         yield _gauge("podium_in_flight", "Requests inside.", self._in_flight())
         info = GaugeMetricFamily(
-            "podium_model_info", "Variants by state.", labels=["model", "version", "variant", "state"]
+            "podium_model_info",
+            "Variants by state.",
+            labels=["model", "version", "variant", "state", "refused_by"],
         )
         for labels in self._versions():
             info.add_metric(list(labels), 1.0)

@@ -20,9 +20,6 @@ DEPLOY = REPOSITORY / "deploy"
 COMPOSE = DEPLOY / "compose.yaml"
 TOOLS = Path(sys.executable).parent
 HOME = "GF_DASHBOARDS_DEFAULT_HOME_DASHBOARD_PATH"
-with_rules = pytest.mark.xfail(
-    not (DEPLOY / "prometheus").exists(), reason="deploy/prometheus comes with the rules and alerts"
-)
 
 
 def read(path: Path) -> Any:
@@ -65,7 +62,7 @@ def test_the_check_finds_a_misspelt_key(tmp_path: Path) -> None:
     assert 0 != done.returncode
 
 
-@pytest.mark.parametrize("name", ["grafana", pytest.param("prometheus", marks=with_rules)])
+@pytest.mark.parametrize("name", ["grafana", "prometheus"])
 def test_what_it_mounts_is_here(services: dict[str, Any], name: str) -> None:
     """Files of this repository exist, and are read-only in the container."""
     found = mounts(services[name])
@@ -148,7 +145,6 @@ def test_grafana_finds_prometheus(services: dict[str, Any]) -> None:
     assert services[host]["ports"] == [f"127.0.0.1:{port}:{port}"]
 
 
-@with_rules
 def test_prometheus_finds_the_server(services: dict[str, Any]) -> None:
     """It scrapes the service's operations port, as often as Grafana believes, and its rules are mounted."""
     found = mounts(services["prometheus"])

@@ -171,8 +171,17 @@ def test_a_variant_that_misses_its_golden_scores_gives_way_to_the_next(tmp_path:
     assert (["fp32"], "fp32") == (list(entry.variants), entry.default_variant)
     assert "variant 'int8' missed golden request 1: a score is off by 0.5" in entry.reason
     scrape = server.metrics()
-    assert 1.0 == scrape.total("podium_model_info", variant="int8", state="refused")
-    assert 1.0 == scrape.total("podium_model_info", variant="fp32", state="serving")
+    assert 1.0 == scrape.total("podium_model_info", variant="int8", state="refused", refused_by="golden")
+    assert 1.0 == scrape.total("podium_model_info", variant="fp32", state="serving", refused_by="")
+
+
+def test_a_metric_tells_missed_golden_scores_from_other_refusals(damaged: RunningServer) -> None:
+    """Of the damaged versions, the one whose scores are off is refused by `golden`, the rest by `other`."""
+    scrape = damaged.metrics()
+    for name in DAMAGES:
+        by = "golden" if name == "golden-missed" else "other"
+        assert 1.0 == scrape.total("podium_model_info", model=name, state="refused", refused_by=by), name
+        assert 1.0 == scrape.total("podium_model_info", model=name, state="refused"), name
 
 
 def test_a_folder_that_vanishes_after_loading_is_not_missed(tmp_path: Path, start: Start) -> None:

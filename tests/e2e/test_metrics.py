@@ -65,6 +65,7 @@ def test_labels_are_a_closed_set(loaded: Scrape) -> None:
         "version": {"1", ""},
         "variant": {"fp32"},
         "state": {"serving", "refused"},
+        "refused_by": {"", "golden", "other"},
         "outcome": {"scored", "invalid", *(kind.value for kind in Kind)},
         "kind": {kind.value for kind in Kind},
         "reason": {reason.value for reason in Reason},
