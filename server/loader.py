@@ -12,9 +12,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
-from measures.order import rank_order
 from protos import manifest as manifests
 from protos.manifest import NAME_PATTERN, Manifest
 from server.catalog import Catalog, RefusedBy, RefusedVersion, ServedVersion
@@ -29,12 +26,11 @@ from server.engine.api import Engine, EngineError, ProviderMissing
 from server.engine.bundle import BadBundle, Bundle, open_bundle
 from server.engine.by_length import ByLength
 from server.engine.fake import FakeEngine, Script
-from server.engine.tensors import Packer, split
+from server.engine.tensors import Packer
 from server.first_sight.look import FirstSight
 from server.first_sight.texts import unforeseen
-from server.golden import GoldenMissed, decode_golden
+from server.golden import GoldenMissed, check_golden, decode_golden
 from server.machine import intra_op_threads
-from server.reply import combine
 from server.run import LaneRuntime
 from server.warm_up import call_tokens, sweep
 from server.wire import Decoder
@@ -268,39 +264,6 @@ def require_provider_of(manifest: Manifest, variant: str, providers: Sequence[st
     if "*" not in meant and not set(meant) & set(providers):
         named = ", ".join(repr(name[:64]) for name in meant[:8]) or "no execution provider"
         raise BadBundle(f"variant {variant!r} is for {named}; engine.providers has {', '.join(providers)}")
-
-
-def check_golden(
-    bundle: Bundle, variant: str, golden: Sequence[RankingRequest], engine: Engine, packer: Packer
-) -> None:
-    """Score the golden requests on this host and compare with what the exporter got.
-
-    Raises:
-        GoldenMissed: a score or an order differs by more than the manifest allows.
-        BadBundle: the golden scores do not fit the golden requests.
-    """
-    manifest = bundle.manifest
-    expected = bundle.golden_scores[variant]
-    at = 0
-    for number, request in enumerate(golden):
-        rows = request.payload.rows
-        heads = split(engine.run(packer.pack([request.payload])), [rows])[0]
-        scores = combine(heads, manifest.combine.weights)
-        wanted = expected[at : at + rows]
-        at += rows
-        if scores.shape != (rows,):
-            raise BadBundle(f"variant {variant!r} gives scores of shape {list(scores.shape)}, not [{rows}]")
-        drift = float(np.abs(scores - wanted).max()) if wanted.shape == scores.shape else float("inf")
-        if not drift <= manifest.golden.max_abs:
-            raise GoldenMissed(
-                f"variant {variant!r} missed golden request {number}: a score is off by {drift:.3g}, "
-                f"allowed {manifest.golden.max_abs:.3g}"
-            )
-        same = np.array_equal(rank_order(scores, request.prior), rank_order(wanted, request.prior))
-        if manifest.golden.order_exact and not same:
-            raise GoldenMissed(f"variant {variant!r} missed golden request {number}: its order differs")
-    if at != len(expected):
-        raise BadBundle(f"golden scores of variant {variant!r} are {len(expected)}, of {at} candidates")
 
 
 def _budgets_ns(bundle_ms: float, model: ModelConfig) -> dict[Importance, int]:

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
-import shutil
 import socket
 import subprocess
 import time
@@ -17,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import pytest
+from tests.system.tools import tool
 
 START_S_MAX = 30.0
 ASK_S_MAX = 10.0
@@ -84,10 +82,7 @@ def running(folder: Path, targets: Sequence[str], rules: Sequence[Path] = ()) ->
         targets: operations ports as "127.0.0.1:8002".
         rules: files of rules, evaluated once a second.
     """
-    if shutil.which("prometheus") is None:
-        if os.environ.get("PODIUM_REQUIRE_TOOLS") == "1":
-            raise AssertionError("prometheus is missing: apt-get install prometheus")
-        pytest.skip("prometheus is missing: apt-get install prometheus")
+    program = tool("prometheus")
     every = f"{SCRAPE_S}s"
     configuration = {
         "global": {"scrape_interval": every, "scrape_timeout": every, "evaluation_interval": every},
@@ -100,7 +95,7 @@ def running(folder: Path, targets: Sequence[str], rules: Sequence[Path] = ()) ->
     with log.open("w") as output:
         process = subprocess.Popen(
             [
-                "prometheus",
+                program,
                 f"--config.file={file}",
                 f"--storage.tsdb.path={folder / 'tsdb'}",
                 f"--web.listen-address=127.0.0.1:{port}",

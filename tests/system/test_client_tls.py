@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import shutil
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
@@ -15,6 +13,7 @@ from podium.client import Ranked
 from podium.v1 import ranking_pb2 as pb
 from tests.e2e.scripted_stream import GREETING, Heard, Scripted, scripted
 from tests.e2e.streaming import Via, awaited, blocking, refusal
+from tests.system.tools import tool
 
 pytestmark = pytest.mark.system
 
@@ -22,12 +21,7 @@ pytestmark = pytest.mark.system
 @pytest.fixture(scope="module")
 def certificate(tmp_path_factory: pytest.TempPathFactory) -> tuple[bytes, bytes]:
     """A key and a certificate for "localhost", signed by itself."""
-    openssl = shutil.which("openssl")
-    if openssl is None:
-        message = "openssl is not installed"
-        if os.environ.get("PODIUM_REQUIRE_TOOLS") == "1":
-            pytest.fail(message)
-        pytest.skip(message)
+    openssl = tool("openssl")
     folder: Path = tmp_path_factory.mktemp("tls")
     key, certificate = folder / "key.pem", folder / "certificate.pem"
     subject = ["-subj", "/CN=localhost", "-addext", "subjectAltName=DNS:localhost"]

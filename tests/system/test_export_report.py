@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import os
 import shutil
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from export.pipeline import export
 from tests.export_specs import three_heads, tiny
-from tests.system.browser import Browser, browser
+from tests.system.browser import Browser
 
 pytestmark = pytest.mark.system
 
@@ -32,19 +30,6 @@ def pages(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
         found[spec.name] = elsewhere / f"{spec.name}.html"
         shutil.move(Path(report.path) / "report.html", found[spec.name])
     return found
-
-
-@pytest.fixture(scope="module")
-def shown(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
-    """One browser for all tests: it takes seconds to start."""
-    chromium = shutil.which("chromium")
-    if chromium is None:
-        message = "chromium is not installed"
-        if os.environ.get("PODIUM_REQUIRE_TOOLS") == "1":
-            pytest.fail(message)
-        pytest.skip(message)
-    with browser(chromium, tmp_path_factory.mktemp("profile")) as started:
-        yield started
 
 
 @pytest.mark.parametrize("dark", [False, True], ids=["light", "dark"])

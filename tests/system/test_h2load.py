@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import os
 import re
-import shutil
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
@@ -14,6 +12,7 @@ import pytest
 from http2.messages import prefixed
 from tests.bundles.tiny import TINY
 from tests.e2e.running import RunningServer
+from tests.system.tools import tool
 
 pytestmark = pytest.mark.system
 
@@ -22,13 +21,7 @@ CALLS = 3000
 
 @pytest.fixture(scope="module")
 def h2load() -> str:
-    found = shutil.which("h2load")
-    if found is None:
-        message = "h2load is not installed (Debian: nghttp2-client)"
-        if os.environ.get("PODIUM_REQUIRE_TOOLS") == "1":
-            pytest.fail(message)
-        pytest.skip(message)
-    return found
+    return tool("h2load", "nghttp2-client")
 
 
 @pytest.fixture(scope="module")

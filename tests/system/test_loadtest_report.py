@@ -1,15 +1,13 @@
 """report.html in a real browser: moved elsewhere, without a network, as large as a laptop and as a phone."""
 
-import os
 import shutil
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from loadtest.report.page import render
-from tests.system.browser import Browser, browser
+from tests.system.browser import Browser
 from tests.unit.loadtest.report import example
 from tests.unit.loadtest.report.hostile import attacked
 
@@ -20,19 +18,6 @@ _BOX = """(() => {
   const box = document.querySelector(%r).getBoundingClientRect();
   return [box.left, box.top, box.right, box.bottom];
 })()"""
-
-
-@pytest.fixture(scope="module")
-def shown(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
-    """One browser for all tests: it takes seconds to start."""
-    chromium = shutil.which("chromium")
-    if chromium is None:
-        message = "chromium is not installed"
-        if os.environ.get("PODIUM_REQUIRE_TOOLS") == "1":
-            pytest.fail(message)
-        pytest.skip(message)
-    with browser(chromium, tmp_path_factory.mktemp("profile")) as started:
-        yield started
 
 
 @pytest.fixture(scope="module")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 import subprocess
 from pathlib import Path
@@ -10,18 +9,15 @@ from pathlib import Path
 import pytest
 
 from tests.system.rules import CASES, PROMETHEUS, RULES, hurried
+from tests.system.tools import tool
 
 pytestmark = pytest.mark.system
 
 
 def promtool(*arguments: object) -> tuple[int, str]:
     """Exit code and all that it said."""
-    if shutil.which("promtool") is None:
-        if os.environ.get("PODIUM_REQUIRE_TOOLS") == "1":
-            raise AssertionError("promtool is missing: apt-get install prometheus")
-        pytest.skip("promtool is missing: apt-get install prometheus")
     done = subprocess.run(
-        ["promtool", *map(str, arguments)],
+        [tool("promtool", "prometheus"), *map(str, arguments)],
         capture_output=True,
         text=True,
         timeout=180,

@@ -1,7 +1,5 @@
 """The status page of a real server in a real browser: desktop and phone, light and dark, in an overload."""
 
-import os
-import shutil
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -12,7 +10,7 @@ import pytest
 from tests.bundles.tiny import TinyRanker
 from tests.e2e.calls import dial
 from tests.e2e.running import RunningServer
-from tests.system.browser import Browser, browser
+from tests.system.browser import Browser
 
 pytestmark = pytest.mark.system
 
@@ -21,18 +19,6 @@ SIZES = [(1280, 900), (380, 800)]
 SLOW = ["--engine=fake", "--set=engine.fake.overhead_ms=4", "--set=engine.fake.row_us=40"]
 BURST = 200
 MODEL = "document.querySelector('section[aria-label=movies]')"
-
-
-@pytest.fixture(scope="module")
-def shown(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
-    chromium = shutil.which("chromium")
-    if chromium is None:
-        message = "chromium is not installed"
-        if os.environ.get("PODIUM_REQUIRE_TOOLS") == "1":
-            pytest.fail(message)
-        pytest.skip(message)
-    with browser(chromium, tmp_path_factory.mktemp("profile")) as started:
-        yield started
 
 
 @contextmanager
