@@ -290,7 +290,7 @@ class Dispatcher:
             if given_up:
                 self._loop.call_soon_threadsafe(self._settle_late, given_up, clock_ns())
             if isinstance(step, Dispatch):
-                turns.begin(step.predicted_ns)
+                turns.begin(step.alone_ns)
                 result = run(step, self._runtimes[step.lane], waiters)
             else:
                 self._sleep(slot, step)

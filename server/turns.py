@@ -27,7 +27,8 @@ a run end its slice first."""
 EXECUTOR_NICE = 5
 """A third of the front end's weight where they compete: enough to fill runs, too little to starve them."""
 CUT_IN_NS = 3_000_000
-"""Runs predicted to be longer are cut into."""
+"""Runs that are longer with the machine to themselves are cut into. Not the time that is predicted for them:
+it holds what the loop takes, so a loop that cuts in would make runs ever longer to cut into."""
 REFUSED_NS = 100_000_000
 """So long after a refusal for want of room, time is short: what arrives is looked at before it has waited."""
 ASIDE_NS = 3_000_000
@@ -62,9 +63,9 @@ class Turns:
         """Somebody found no room."""
         self._refused_ns = now_ns
 
-    def begin(self, predicted_ns: int) -> None:
+    def begin(self, alone_ns: int) -> None:
         """A run begins; may the loop cut into it?"""
-        hurried = predicted_ns > CUT_IN_NS or time.monotonic_ns() - self._refused_ns < REFUSED_NS
+        hurried = alone_ns > CUT_IN_NS or time.monotonic_ns() - self._refused_ns < REFUSED_NS
         if hurried != self._hurried:
             self._hurried = hurried
             set_policy(self._loop, batch=not hurried, slice_ns=LOOP_SLICE_NS if hurried else SLICE_NS)

@@ -94,6 +94,8 @@ class Dispatch:
     """Run these parts, now, on this executor; they share a lane.
 
     Attributes:
+        predicted_ns: with the neighbours' share and caution.
+        alone_ns: with the machine to itself, on average.
         probe: started although the model says that it cannot end in time, to learn whether the model errs.
         given_up: who can no longer be served in time, and has left the queue.
     """
@@ -103,6 +105,7 @@ class Dispatch:
     parts: tuple[Part, ...]
     rows: int
     predicted_ns: int
+    alone_ns: int
     probe: bool = False
     given_up: tuple[Ticket, ...] = ()
 

@@ -111,8 +111,9 @@ class FifoScheduler:
         for ticket in taken:
             del self._waiting[ticket.id]
         parts = tuple(Part(ticket, 0, ticket.rows, ticket.load) for ticket in taken)
-        predicted_ns = self._terms[head.lane].cost.predict_ns(len(parts), sum(part.load for part in parts))
-        dispatch = Dispatch(executor, head.lane, parts, rows, predicted_ns)
+        cost, load = self._terms[head.lane].cost, sum(part.load for part in parts)
+        predicted_ns, alone_ns = cost.predict_ns(len(parts), load), cost.alone_ns(len(parts), load)
+        dispatch = Dispatch(executor, head.lane, parts, rows, predicted_ns, alone_ns)
         self._executors.begin(executor, dispatch, now_ns)
         return dispatch
 

@@ -188,7 +188,10 @@ class Scheduler:
         if run.probe:
             run.terms.cost.begin_probe(now_ns)
             self._probes += 1
-        dispatch = Dispatch(executor, run.lane, tuple(run.parts), run.rows, run.time_ns, run.probe, given_up)
+        alone_ns = run.terms.cost.alone_ns(len(run.parts), run.load)
+        dispatch = Dispatch(
+            executor, run.lane, tuple(run.parts), run.rows, run.time_ns, alone_ns, run.probe, given_up
+        )
         self._executors.begin(executor, dispatch, now_ns)
         for part in run.parts:
             self._start(part.ticket)

@@ -73,7 +73,7 @@ def test_every_request_gets_its_own_scores(kind: str, batches: list[int], broken
     runtime = LaneRuntime(engine, [Packer(layout, 64)], [engine.brake()])
     waiting = waiters()
     parts = tuple(Part(one.ticket, 0, one.payload.rows, one.payload.rows) for one in waiting)
-    result = run(Dispatch(0, LANE, parts, sum(COUNTS), 0), runtime, waiting)
+    result = run(Dispatch(0, LANE, parts, sum(COUNTS), 0, 0), runtime, waiting)
     assert broken == ({0} if result.error else set())
     assert engine.batches == ([batches[0], *COUNTS] if broken else batches)
     for one, outcome in zip(waiting, result.outcomes, strict=True):

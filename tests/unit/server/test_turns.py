@@ -26,8 +26,8 @@ def test_the_loop_cuts_into_long_runs_only() -> None:
     set_policy(0, batch=True, slice_ns=SLICE_NS)
     turns = Turns()
     seen = []
-    for predicted_ns in (CUT_IN_NS, CUT_IN_NS + 1, 10 * CUT_IN_NS, 1):
-        executor = threading.Thread(target=turns.begin, args=(predicted_ns,))
+    for alone_ns in (CUT_IN_NS, CUT_IN_NS + 1, 10 * CUT_IN_NS, 1):
+        executor = threading.Thread(target=turns.begin, args=(alone_ns,))
         executor.start()
         executor.join()
         seen.append(os.sched_getscheduler(0))

@@ -11,7 +11,7 @@ LANE = Lane("a", 1, "int8")
 
 def dispatch(executor: int, predicted_ms: int) -> Dispatch:
     ticket = Ticket(1, LANE, 10, 0, 100 * MS)
-    return Dispatch(executor, LANE, (Part(ticket, 0, 10, 10),), 10, predicted_ms * MS)
+    return Dispatch(executor, LANE, (Part(ticket, 0, 10, 10),), 10, predicted_ms * MS, predicted_ms * MS)
 
 
 def test_the_idle_are_free_now_and_the_busy_when_predicted() -> None:

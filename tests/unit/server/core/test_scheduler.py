@@ -71,7 +71,7 @@ def test_earliest_deadline_first() -> None:
     tickets = [ticket(1, 90), ticket(2, 70), ticket(3, 80), ticket(4, 70)]
     admit(made, *tickets)
     expected = tuple(whole(tickets[at]) for at in (1, 3, 2, 0))
-    assert Dispatch(0, INT8, expected, 400, 5 * MS) == start(made)
+    assert Dispatch(0, INT8, expected, 400, 5 * MS, 5 * MS) == start(made)
 
 
 def test_lanes_do_not_mix() -> None:
@@ -122,11 +122,21 @@ def test_company_must_be_worth_its_while() -> None:
     assert [1] == ids(start(made))
 
 
+def test_a_run_says_what_it_takes_alone() -> None:
+    """Neighbours who take half of the core double what is predicted, not what the run takes alone."""
+    made, crowded = scheduler(), cost()
+    crowded.stretch = 2.0
+    made.add_lane(FP32, crowded)
+    admit(made, ticket(1, 60, lane=FP32))
+    run = start(made)
+    assert (4 * MS, 2 * MS) == (run.predicted_ns, run.alone_ns)
+
+
 def test_an_idle_executor_starts_at_once() -> None:
     """One ticket is enough for a run: nothing waits for company."""
     made = scheduler()
     admit(made, ticket(1, 60))
-    assert Dispatch(0, INT8, (whole(ticket(1, 60)),), 100, 2 * MS) == made.step(0, now_ns=0)
+    assert Dispatch(0, INT8, (whole(ticket(1, 60)),), 100, 2 * MS, 2 * MS) == made.step(0, now_ns=0)
 
 
 def test_nothing_waits_nothing_starts() -> None:
