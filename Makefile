@@ -34,7 +34,7 @@ test-slow: $(STAMP)       ## minutes each
 test-simulation: $(STAMP) ## the scheduler against two million virtual requests; prints the seeds
 	$(BIN)/pytest -m slow -rP tests/simulation
 
-fuzz: $(STAMP)            ## mutated bundles for ten minutes (CI: 20 s); PODIUM_FUZZ_SEED=N repeats a run
+fuzz: $(STAMP)            ## mutated bundles for ten minutes (make test: 20 s, CI: 60); PODIUM_FUZZ_SEED=N repeats a run
 	PODIUM_FUZZ_S=$${PODIUM_FUZZ_S:-600} $(BIN)/pytest -q tests/e2e/test_hostile_fuzz.py
 
 image-try:                ## build and run the image with Debian's buildah and podman, as root (apt-get install buildah podman runc mmdebstrap)

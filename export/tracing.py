@@ -24,6 +24,7 @@ from export.fixed_sizes import listening
 from export.modules import ServingModule
 from export.servable import require_servable
 from export.spec import Array, ExportSpec
+from export.unpacked import unpacked
 from export.weights import INLINE_BYTES_MAX, on_disk, weight_bytes
 from protos.grid import EMPTY
 
@@ -83,7 +84,7 @@ def trace(spec: ExportSpec, codec: Codec, example: Encoded) -> onnx.ModelProto:
     level = exporter_log.level
     exporter_log.setLevel(logging.ERROR)  # it reports every optional package that is not installed
     try:
-        with warnings.catch_warnings(), listening(diagnose.last_users) as specialised:
+        with warnings.catch_warnings(), listening(diagnose.last_users) as specialised, unpacked(module):
             warnings.simplefilter("ignore")  # the exporter's own deprecations
             program = torch.onnx.export(
                 module,
