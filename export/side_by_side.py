@@ -62,8 +62,11 @@ def _shared(work: Callable[[Item], Result], source: Iterator[Item], threads: int
                 stop.set()
 
     with ThreadPoolExecutor(threads) as pool:
-        for one in [pool.submit(keep_on) for _ in range(threads)]:
-            one.result()
+        try:
+            for one in [pool.submit(keep_on) for _ in range(threads)]:
+                one.result()
+        finally:
+            stop.set()  # Ctrl-C: the pool waits for what is in work, not for all that is left
     if failed:
         raise failed[min(failed)]
     return [done[at] for at in range(len(done))]
