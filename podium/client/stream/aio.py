@@ -24,6 +24,9 @@ from podium.client.stream.target import Address, Name, parse, unique
 from podium.v1 import ranking_pb2 as pb
 from podium.v1.refusal import RefusalDetails
 
+WRITE_S_MAX = 1.0
+"""A write on a stream that is over fails at once; this is for a transport that says nothing."""
+
 
 class _Call:
     """One request that a task waits for."""
@@ -44,6 +47,8 @@ class _Link:
     def __init__(self, task: asyncio.Task[None]) -> None:
         self.task = task
         self.wake = asyncio.Event()
+        self.writing = False
+        """A message is with the transport, which has not said yet whether it took it."""
 
 
 class _Shared:
@@ -169,8 +174,10 @@ class AsyncStreams:
                 try:
                     while (data := await call.read()) is not grpc.aio.EOF:
                         self._do(self._fleet.heard(stream, envelope.read(data), time.monotonic()))
+                    await self._written(link, writer)
                 except grpc.RpcError as error:
                     end = RankRefused.of(error)
+                    await self._written(link, writer)
                 except ValueError as error:
                     end = RankRefused(grpc.StatusCode.INTERNAL, str(error), RefusalDetails())
                 finally:
@@ -179,6 +186,11 @@ class AsyncStreams:
                 self._do(self._fleet.ended(stream, end, time.monotonic()))
         finally:
             del self._links[stream]
+
+    async def _written(self, link: _Link, writer: asyncio.Task[None]) -> None:
+        """The stream is over; hear of a message that is just being written before it counts as sent."""
+        if link.writing:
+            await asyncio.wait({writer}, timeout=WRITE_S_MAX)
 
     @asynccontextmanager
     async def _channel(self, connection: Connection) -> AsyncIterator[grpc.aio.Channel]:
@@ -197,12 +209,15 @@ class AsyncStreams:
 
     async def _say(self, stream: Conversation[_Call], link: _Link, call: Any) -> None:
         """What goes out, as fast as flow control lets it."""
+        found: tuple[int, _Call | None] | None = None
         try:
             while True:
                 found = stream.next()
                 if found is not None:
                     if (message := self._message(stream, *found)) is not None:
+                        link.writing = True
                         await call.write(message)
+                        link.writing = False
                 elif stream.half_closes:
                     await call.done_writing()
                     return
@@ -210,7 +225,10 @@ class AsyncStreams:
                     link.wake.clear()
                     await link.wake.wait()
         except (grpc.RpcError, asyncio.InvalidStateError):
-            return  # the stream is over; the reader tells how
+            # The stream is over; the reader tells how. grpcio fails a write that it has not handed to the
+            # transport whole, and then says INTERNAL for whatever the server said: so this one is not lost.
+            if link.writing and found is not None and found[1] is not None:
+                self._do(self._fleet.unwritten(stream, found[0]))
 
     def _message(self, stream: Conversation[_Call], number: int, call: _Call | None) -> bytes | None:
         """The bytes of what is to be said; None when it is too late to say it."""

@@ -104,6 +104,13 @@ class Fleet(Generic[T]):
         self._todo.append(Wake(stream))
         return self._served()
 
+    def unwritten(self, stream: Conversation[T], number: int) -> list[Effect[T]]:
+        """A request that `stream.next` gave was refused by the transport: the server never had it whole."""
+        token = stream.forget(number)
+        if token is not None:
+            self._put_back([token])
+        return self._served()
+
     def heard(self, stream: Conversation[T], said: Notice | Answer, now_s: float) -> list[Effect[T]]:
         """The server has said something."""
         if stream.phase is Phase.OVER:

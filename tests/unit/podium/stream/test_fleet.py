@@ -309,6 +309,24 @@ def test_what_was_not_sent_on_a_broken_stream_goes_elsewhere() -> None:
     assert {} == scene.ended
 
 
+def test_what_the_transport_refused_to_write_goes_elsewhere() -> None:
+    """Its stream is over, whatever it is said to have ended by; what had been written before is lost."""
+    scene = Scene(ONE, TWO)
+    one, two = scene.opened
+    scene.submit("a", "b", "c")
+    sent = scene.send(one)
+    assert {"a": 1, "c": 2} == sent
+    assert {"b": 1} == scene.send(two)
+    scene.do(scene.fleet.unwritten(one, sent["c"]))
+    scene.end(one, RankRefused(grpc.StatusCode.INTERNAL, "Internal error from Core", RefusalDetails()))
+
+    assert "may have been scored" in scene.refused("a").message
+    assert "c" not in scene.ended
+    assert {"c": 2} == scene.send(two)
+    scene.heard(two, answer(2))
+    assert not isinstance(scene.ended["c"], RankRefused)
+
+
 def test_who_was_on_a_stream_comes_before_who_was_in_line() -> None:
     """A break does not cost the unsent their turn."""
     scene = Scene(ONE)
